@@ -1,0 +1,17 @@
+//! A selective forwarding unit as a state machine: datagrams, commands and the time come in; packets and events go out.
+//!
+//! [`Sfu`] is one shard's part: it owns the participants whose packets arrive there. [`Negotiation`] is the other half, kept by
+//! control: it reads and writes SDP and turns it into one plain value, [`ParticipantSpec`], that is sent to every shard.
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod egress;
+mod packet;
+
+pub use command::{
+    Claim, CloseReason, Codec, CodecSpec, Command, DtlsRole, Event, ExtensionIds, Fingerprint, Front, IceCredentials, Kind, ParticipantId,
+    ParticipantSpec, PublicationId, ReceiverSpec, RoomId, SenderSpec, Source, SsrcSpec,
+};
+pub use egress::{Egress, MeshMessage, MeshPacket};
+pub use packet::{PACKET_LEN_MAX, PacketBuf, PacketPool, PacketRef};

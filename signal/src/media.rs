@@ -1,0 +1,156 @@
+//! What the rules of a room need of the media side. Implemented by the binary; the calls change state and queue commands,
+//! they never wait for a network, a disk or another thread's work.
+
+use std::fmt;
+
+/// Globally unique, drawn at random when a client joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParticipantId(pub u64);
+/// Globally unique, drawn by the media side when an m-line starts to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublicationId(pub u64);
+/// Globally unique, drawn at random when a room is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomId(pub u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Audio,
+    Video,
+}
+
+/// How a client came in: through the WebSocket, or through WHIP or WHEP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    Call,
+    Http,
+}
+
+/// What an m-line toward a client should carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    pub publication: PublicationId,
+    pub publisher: ParticipantId,
+    pub kind: Kind,
+}
+
+pub trait Media: Send + Sync + 'static {
+    /// Makes a participant known to the media side. `may_publish` and `may_subscribe` bound what its offers are granted.
+    fn open(
+        &self,
+        participant: ParticipantId,
+        room: RoomId,
+        front: Front,
+        may_publish: bool,
+        may_subscribe: bool,
+    ) -> Result<(), MediaError>;
+    /// Takes a client's SDP offer (the first or a later one) and answers it.
+    fn offer(&self, participant: ParticipantId, offer: &str) -> Result<Answer, MediaError>;
+    /// A candidate that the client trickled (`candidate:…` as in RFC 8839, empty = end of candidates). We are ICE-lite and send no
+    /// checks, so it is only read for errors.
+    fn candidate(&self, participant: ParticipantId, candidate: &str) -> Result<(), MediaError>;
+    /// Wants `source` for the participant. It goes to a free m-line of its kind, or waits for one (see [`Placement::Waiting`]).
+    fn subscribe(&self, participant: ParticipantId, source: Source) -> Result<Placement, MediaError>;
+    fn unsubscribe(&self, participant: ParticipantId, publication: PublicationId);
+    /// Server-enforced mute: the publication's packets stop at the server.
+    fn set_muted(&self, publisher: ParticipantId, publication: PublicationId, muted: bool);
+    /// Ends the participant's transport and everything it sent and received.
+    fn close(&self, participant: ParticipantId);
+    /// TURN and STUN servers with short-lived credentials for this identity.
+    fn ice_servers(&self, identity: &str) -> Vec<IceServer>;
+}
+
+/// The outcome of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub sdp: String,
+    /// Every m-line on which the client now sends. One that was there before keeps its id; one that is missing has ended.
+    pub published: Vec<Published>,
+    /// Every subscription that has an m-line now.
+    pub placed: Vec<Placed>,
+    pub waiting: Waiting,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub publication: PublicationId,
+    pub mid: String,
+    pub kind: Kind,
+    /// Preferred codec as in SDP, for display: "VP8".
+    pub codec: String,
+    pub simulcast: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub publication: PublicationId,
+    pub mid: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// On the m-line with this mid; packets flow without a new offer.
+    Placed { mid: String },
+    /// The client has no free m-line of this kind: it must offer one more.
+    Waiting(Waiting),
+}
+
+/// Receiving m-lines that the client should add to its next offer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    pub audio: u16,
+    pub video: u16,
+}
+
+/// As in `RTCIceServer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IceServer {
+    pub urls: Vec<String>,
+    pub username: String,
+    pub credential: String,
+}
+
+/// What the media side reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaEvent {
+    Connected {
+        participant: ParticipantId,
+    },
+    PublicationStarted {
+        publication: PublicationId,
+    },
+    /// The transport ended by itself; the rules let the participant leave (or wait for its return).
+    Closed {
+        participant: ParticipantId,
+        reason: &'static str,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaError {
+    /// Not SDP, or SDP that breaks its own rules: the client's fault. Line from 1, when one line is at fault.
+    Malformed {
+        line: Option<usize>,
+        reason: String,
+    },
+    /// Well-formed, but nothing that can be granted (no common codec, no ICE, no fingerprint, a bound exceeded).
+    Unacceptable {
+        reason: String,
+    },
+    UnknownParticipant,
+    /// A bound of ours is reached; try again later.
+    Busy,
+}
+
+impl fmt::Display for MediaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed { line: Some(line), reason } => write!(f, "line {line}: {reason}"),
+            Self::Malformed { line: None, reason } | Self::Unacceptable { reason } => f.write_str(reason),
+            Self::UnknownParticipant => f.write_str("no such participant"),
+            Self::Busy => f.write_str("the server is at its limit, try again later"),
+        }
+    }
+}
+
+impl std::error::Error for MediaError {}

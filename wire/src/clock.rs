@@ -1,0 +1,12 @@
+//! The time that state machines are told. They never ask for it.
+
+use std::time::{Duration, Instant};
+
+/// The time of one turn of the loop, read once by whoever drives a state machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For intervals and deadlines.
+    pub mono: Instant,
+    /// Since the Unix epoch, for what is compared with the outside: token expiry, NTP time in sender reports.
+    pub unix: Duration,
+}

@@ -1,0 +1,9 @@
+//! Network bytes: every parser and writer that Pointsman uses, and the small things that its state machines share
+//! (addresses, the time they are told, the timer wheel they keep it in).
+//!
+//! Everything here is total and borrows: `&[u8]` in, a view or a typed error out; writers fill a slice that the caller lends.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod net;
