@@ -10,3 +10,7 @@ pub struct Now {
     /// Since the Unix epoch, for what is compared with the outside: token expiry, NTP time in sender reports.
     pub unix: Duration,
 }
+
+mod wheel;
+
+pub use wheel::Wheel;
