@@ -1,0 +1,206 @@
+// What every browser test stands on: a Pointsman of its own, browsers with made-up cameras, and questions to ask of a call.
+//
+// tests/run starts node inside a network namespace that has `lo` and 10.78.0.1, so ports are free and nothing leaves it.
+import { execFileSync, spawn } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import puppeteer from "puppeteer-core";
+import { chromium as playwright } from "playwright-core";
+
+export const ADDRESS = "10.78.0.1";
+export const HTTP = "http://127.0.0.1:8080";
+const ROOT = new URL("../..", import.meta.url).pathname;
+export const BINARY = process.env.POINTSMAN_BIN ?? path.join(ROOT, "target/release/pointsman");
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+export async function until(what, ms, ask) {
+  const deadline = Date.now() + ms;
+  for (let last; ; await sleep(20)) {
+    last = await ask();
+    if (last) return last;
+    if (Date.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
+  }
+}
+
+/** Starts the server with `args`, or with a production-like configuration on 10.78.0.1 and 127.0.0.1. */
+export async function server({ dev = false, shards = 2, turn = "" } = {}) {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "pointsman-test-"));
+  const log = path.join(dir, "server.log");
+  let args = ["serve", "--dev"];
+  const config = path.join(dir, "pointsman.toml");
+  if (!dev) {
+    execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+      "-addext", `subjectAltName=IP:${ADDRESS},IP:127.0.0.1`, "-keyout", `${dir}/key.pem`, "-out", `${dir}/cert.pem`], { stdio: "ignore" });
+    fs.writeFileSync(config, `public_ip = ["${ADDRESS}", "::1"]
+[listen]
+udp = ["${ADDRESS}:3478", "[::1]:3478"]
+tcp = ["${ADDRESS}:3478"]
+tls = ["${ADDRESS}:5349"]
+http = ["127.0.0.1:8080"]
+[tls]
+certificate = "${dir}/cert.pem"
+key = "${dir}/key.pem"
+[engine]
+shards = ${shards}
+[turn]
+realm = "example.org"
+relay_ports = "50000-50999"
+shared_secret = "a secret that only this test knows"
+${turn}[keys]
+testkey = "a key secret of more than thirty-two characters"
+`);
+    args = ["serve", "--config", config];
+  }
+  const child = spawn(BINARY, args, { stdio: ["ignore", fs.openSync(log, "w"), fs.openSync(log, "a")] });
+  const text = () => fs.readFileSync(log, "utf8");
+  const ready = async () => (await fetch(`${HTTP}/readyz`).catch(() => null))?.ok;
+  await until("the server is ready", 15_000, async () => {
+    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${text()}`);
+    return ready();
+  });
+  return {
+    token: (room, identity, ...more) =>
+      execFileSync(BINARY, ["token", "--config", config, "--room", room, "--identity", identity, ...more], { encoding: "utf8" }).trim().split("\n").at(-1),
+    metrics: async () => (await fetch(`${HTTP}/metrics`)).text(),
+    log: text,
+    async stop() {
+      child.kill("SIGTERM");
+      await until("the server stops", 10_000, () => child.exitCode !== null);
+      if (/panicked/.test(text())) throw new Error(text());
+      fs.rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Sum of a metric's samples whose labels match. */
+export function sum(metrics, name, labels = /./) {
+  return metrics.split("\n").filter((line) => line.startsWith(name) && labels.test(line)).reduce((all, line) => all + Number(line.split(" ").at(-1)), 0);
+}
+
+// Replaces the camera and the microphone: a picture of one colour with a moving bar, and a tone. Both tell whose they are.
+function camera({ hue, hertz }) {
+  navigator.mediaDevices.getUserMedia = async ({ video, audio }) => {
+    const stream = new MediaStream();
+    if (video) {
+      const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+      const pen = canvas.getContext("2d");
+      let n = 0;
+      const draw = () => {
+        pen.fillStyle = `hsl(${hue} 80% 45%)`;
+        pen.fillRect(0, 0, 640, 360);
+        pen.fillStyle = "#fff";
+        pen.fillRect((n += 7) % 620, 300, 20, 40);
+      };
+      draw();
+      setInterval(draw, 50);
+      canvas.captureStream(20).getTracks().forEach((track) => stream.addTrack(track));
+    }
+    if (audio) {
+      const context = new AudioContext();
+      const tone = new OscillatorNode(context, { frequency: hertz });
+      const sink = context.createMediaStreamDestination();
+      tone.connect(sink);
+      tone.start();
+      await context.resume();
+      sink.stream.getTracks().forEach((track) => stream.addTrack(track));
+    }
+    return stream;
+  };
+}
+
+// Asked inside a page: the hue of every remote picture, and whether it moves.
+function pictures() {
+  return Object.fromEntries([...document.querySelectorAll("[data-identity] video")].filter((video) => video.videoWidth && !video.closest("[data-local]")).map((video) => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 16, height: 16 });
+    const pen = canvas.getContext("2d");
+    pen.drawImage(video, 0, 0, 16, 16);
+    const [r, g, b] = [...pen.getImageData(4, 4, 1, 1).data].map((x) => x / 255);
+    const max = Math.max(r, g, b), d = max - Math.min(r, g, b) || 1;
+    const hue = 60 * (max === r ? ((g - b) / d + 6) % 6 : max === g ? (b - r) / d + 2 : (r - g) / d + 4);
+    return [video.closest("[data-identity]").dataset.identity, { hue: Math.round(hue), frames: video.getVideoPlaybackQuality?.().totalVideoFrames ?? 0 }];
+  }));
+}
+
+// Asked inside a page: energy of every audio stream that arrives.
+async function heard() {
+  const pc = window.pointsman?.pc;
+  if (!pc) return [];
+  return [...(await pc.getStats()).values()].filter((x) => x.type === "inbound-rtp" && x.kind === "audio" && x.totalAudioEnergy > 0.0001).map((x) => x.totalAudioEnergy);
+}
+
+async function relayed() {
+  const stats = [...(await window.pointsman.pc.getStats()).values()];
+  return stats.filter((x) => x.type === "candidate-pair" && x.state === "succeeded" && x.nominated).map((pair) => stats.find((x) => x.id === pair.localCandidateId)?.candidateType);
+}
+
+const near = (hue, want) => Math.abs(((hue - want + 540) % 360) - 180) < 25;
+
+/** A browser tab in the call. */
+export class Tab {
+  constructor(page, name, hue) {
+    Object.assign(this, { page, name, hue });
+  }
+  async open(url) {
+    this.since = Date.now();
+    await this.page.goto(url);
+  }
+  /** Waits until this tab sees and hears all of `others`; returns how long it took from opening the page, in ms. */
+  async meets(others, ms = 15_000) {
+    let last;
+    try {
+      await until("everyone is seen and heard", ms, async () => {
+        last = { pictures: await this.page.evaluate(pictures), heard: await this.page.evaluate(heard) };
+        const seen = Object.values(last.pictures).filter((x) => x.frames > 1);
+        return others.every((other) => seen.some((x) => near(x.hue, other.hue))) && last.heard.length >= others.length;
+      });
+    } catch (error) {
+      const page = await this.page.evaluate(() => document.body.innerText.slice(0, 400)).catch(() => "");
+      throw new Error(`${this.name} does not see and hear ${others.map((x) => `${x.name} (${x.hue})`)}: ${JSON.stringify(last)} page says: ${page}`, { cause: error });
+    }
+    return Date.now() - this.since;
+  }
+  pictures() {
+    return this.page.evaluate(pictures);
+  }
+  relayed() {
+    return this.page.evaluate(relayed);
+  }
+}
+
+const CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection",
+  "--disable-features=WebRtcHideLocalIpsWithMdns,LocalNetworkAccessChecks"];
+
+/** Headless Chromium; `tab(name, hue)` opens a tab whose camera shows that hue. */
+export async function chromium() {
+  const browser = await playwright.launch({ executablePath: "/usr/bin/chromium", headless: true, args: CHROMIUM_FLAGS });
+  return {
+    async tab(name, hue = 20) {
+      const page = await (await browser.newContext()).newPage();
+      page.on("pageerror", (error) => console.error(`${name}: ${error.message}`));
+      await page.addInitScript(camera, { hue, hertz: 400 + 3 * hue });
+      return new Tab(page, name, hue);
+    },
+    close: () => browser.close(),
+  };
+}
+
+/** Headless Firefox ESR; it needs a PulseAudio server (PULSE_SERVER) to play sound. */
+export async function firefox() {
+  const home = fs.mkdtempSync(path.join(os.tmpdir(), "pointsman-firefox-"));
+  const browser = await puppeteer.launch({ browser: "firefox", executablePath: "/usr/bin/firefox-esr", headless: true, env: { ...process.env, HOME: home },
+    extraPrefsFirefox: { "media.navigator.permission.disabled": true, "media.navigator.streams.fake": true, "media.autoplay.default": 0, "media.autoplay.blocking_policy": 0,
+      "media.peerconnection.ice.obfuscate_host_addresses": false } });
+  return {
+    async tab(name, hue = 280) {
+      const page = await browser.newPage();
+      await page.evaluateOnNewDocument(camera, { hue, hertz: 900 });
+      return new Tab(page, name, hue);
+    },
+    async close() {
+      await browser.close();
+      fs.rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
