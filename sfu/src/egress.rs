@@ -1,8 +1,10 @@
 //! How packets leave: the engine lends space, the state machine fills it.
 
+use std::time::Duration;
+
 use pointsman_wire::net::{FiveTuple, ShardId};
 
-use crate::{Codec, PacketRef, ParticipantId, PublicationId};
+use crate::{Facts, PacketRef, ParticipantId, PublicationId};
 
 /// Lent by the engine for one turn of the loop.
 ///
@@ -30,6 +32,8 @@ pub enum MeshMessage {
     Packet(MeshPacket),
     /// A subscriber of the sending shard needs a keyframe of this layer.
     KeyframeWanted { publication: PublicationId, layer: u8 },
+    /// The publisher's sender report for a layer.
+    Reference { publication: PublicationId, layer: u8, reference: ReferenceTime },
 }
 
 /// A forwarded packet on its way to another shard, with what its publisher's shard has already read of it.
@@ -38,8 +42,16 @@ pub struct MeshPacket {
     pub publication: PublicationId,
     /// Simulcast layer, 0 = lowest.
     pub layer: u8,
-    pub codec: Codec,
-    /// Sequence number with roll-overs counted, as sent by the publisher.
-    pub sequence: u64,
+    pub facts: Facts,
     pub packet: PacketRef,
+}
+
+/// When a layer's timestamps were, by the clock of this host: what sender reports to subscribers are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReferenceTime {
+    /// This host's time since the Unix epoch. All streams of a participant share the same distance to its own clock, so that
+    /// they stay in step with each other.
+    pub unix: Duration,
+    /// The layer's RTP timestamp at that time, as its publisher counts.
+    pub timestamp: u32,
 }

@@ -6,12 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod config;
 mod egress;
+mod facts;
 mod packet;
+mod stats;
 
 pub use command::{
     Claim, CloseReason, Codec, CodecSpec, Command, DtlsRole, Event, ExtensionIds, Fingerprint, Front, IceCredentials, Kind, ParticipantId,
     ParticipantSpec, PublicationId, ReceiverSpec, RoomId, SenderSpec, Source, SsrcSpec,
 };
-pub use egress::{Egress, MeshMessage, MeshPacket};
+pub use config::Config;
+pub use egress::{Egress, MeshMessage, MeshPacket, ReferenceTime};
+pub use facts::{Carried, Facts, Numbered, Span};
 pub use packet::{PACKET_LEN_MAX, PacketBuf, PacketPool, PacketRef};
+pub use stats::{DropReason, Drops, Stats};

@@ -1,0 +1,76 @@
+//! The limits and intervals of one shard's [`Sfu`](crate::Sfu).
+
+use std::time::Duration;
+
+/// Every table of a shard has its limit here; reaching one is a named drop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Participants that this shard knows, its own and those it only expects. A participant that waits costs about 1 KiB.
+    pub participants_max: usize,
+    /// m-lines on which one participant sends. A camera, a microphone, a screen and its sound are four.
+    pub publications_per_participant_max: usize,
+    /// m-lines on which one participant receives. A gallery of 100 with sound is 200.
+    pub downtracks_per_participant_max: usize,
+    /// Publications that this shard knows: its own, and others' that its participants receive.
+    pub publications_max: usize,
+    /// Other paths' owners that this shard remembers, so that strays go straight on.
+    pub paths_max: usize,
+    /// Streams of one participant that the SDP did not name and that were learnt from mid and rid (three layers with RTX are six).
+    pub streams_per_participant_max: usize,
+    /// Packets that this shard holds decrypted, 1.5 KiB each: caches, packets on their way to other shards, strays.
+    pub pool_slots_max: usize,
+    /// Packets of a video layer that are kept for retransmission. 1,024 are 7 s at 1.5 Mbit/s.
+    pub cache_video_packets: usize,
+    /// Packets of an audio stream that are kept for retransmission: 2.5 s.
+    pub cache_audio_packets: usize,
+    /// A kept packet older than this is not worth sending again: the receiver has shown the frame or frozen.
+    pub cache_age_max: Duration,
+    /// DTLS datagrams answered in one turn. A handshake costs 0.1 ms, so the rest waits: a burst of joins delays joins, never media.
+    pub handshakes_per_turn_max: usize,
+    /// DTLS datagrams that wait for a later turn. Clients send theirs again, so a dropped one costs a moment.
+    pub handshakes_waiting_max: usize,
+    /// Packets gathered before they are forwarded; a batch of the engine is shorter.
+    pub gathered_max: usize,
+    /// Packets sent again to one subscriber in one turn of its feedback: a burst of NACKs must not starve the rest.
+    pub resent_per_report_max: usize,
+    /// A layer that was silent for so long is not active: its subscribers fall back to the next lower one.
+    pub layer_silence_max: Duration,
+    /// Between two looks at which layers are active.
+    pub layer_look_interval: Duration,
+    /// Between two sender reports of one downtrack. Browsers need two for lip sync, so the first comes early.
+    pub sender_report_interval: Duration,
+    /// While a downtrack waits for a keyframe, one is asked for this often.
+    pub keyframe_retry_interval: Duration,
+    /// Events that wait for control; it takes them once a turn.
+    pub events_max: usize,
+    /// RTP padding added to make neighbours equal in size, in bytes (at most 255). Browsers cut a frame into packets whose sizes
+    /// differ by one byte; equal ones leave as one train.
+    pub padding_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            participants_max: 10_000,
+            publications_per_participant_max: 16,
+            downtracks_per_participant_max: 512,
+            publications_max: 20_000,
+            paths_max: 20_000,
+            streams_per_participant_max: 64,
+            pool_slots_max: 131_072,
+            cache_video_packets: 1024,
+            cache_audio_packets: 128,
+            cache_age_max: Duration::from_secs(3),
+            handshakes_per_turn_max: 8,
+            handshakes_waiting_max: 1024,
+            gathered_max: 4096,
+            resent_per_report_max: 64,
+            layer_silence_max: Duration::from_millis(1000),
+            layer_look_interval: Duration::from_millis(250),
+            sender_report_interval: Duration::from_millis(1000),
+            keyframe_retry_interval: Duration::from_millis(500),
+            events_max: 65_536,
+            padding_max: 16,
+        }
+    }
+}
