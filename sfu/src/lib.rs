@@ -10,6 +10,7 @@ mod config;
 mod egress;
 mod facts;
 mod packet;
+pub mod srtp;
 mod stats;
 
 pub use command::{
