@@ -1,6 +1,12 @@
 //! The time that state machines are told. They never ask for it.
 
+mod ntp;
+mod wheel;
+
 use std::time::{Duration, Instant};
+
+pub use ntp::{NtpTime, from_short_ntp, short_ntp};
+pub use wheel::Wheel;
 
 /// The time of one turn of the loop, read once by whoever drives a state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +16,3 @@ pub struct Now {
     /// Since the Unix epoch, for what is compared with the outside: token expiry, NTP time in sender reports.
     pub unix: Duration,
 }
-
-mod wheel;
-
-pub use wheel::Wheel;
