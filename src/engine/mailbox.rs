@@ -1,0 +1,89 @@
+//! What passes between control and the shards: commands one way, events the other. Both ways are bounded.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam::queue::ArrayQueue;
+use pointsman_sfu::Command;
+use pointsman_wire::net::ShardId;
+use tokio::sync::mpsc;
+
+use super::wake::Bell;
+
+/// What control asks of a shard.
+#[derive(Clone, Debug)]
+pub(super) enum Letter {
+    Media(Command),
+    /// Leave the loop.
+    Stop,
+}
+
+/// What happened on a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Media { shard: ShardId, event: pointsman_sfu::Event },
+}
+
+/// Where control receives what happened. When it falls behind, shards keep their events until there is room: none is lost.
+pub type Events = mpsc::Receiver<Event>;
+
+/// Control's end of every shard's mailbox. Cloning is cheap.
+#[derive(Clone)]
+pub struct Mailboxes {
+    shards: Arc<[Slot]>,
+    /// Held while letters are put in, so that all shards see one order and either all get a letter or none does.
+    writing: Arc<Mutex<()>>,
+}
+
+#[derive(Clone)]
+struct Slot {
+    queue: Arc<ArrayQueue<Letter>>,
+    bell: Arc<Bell>,
+}
+
+/// A shard's mailbox is full: it has not kept up. Nothing was sent; try again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a shard's mailbox is full")
+    }
+}
+
+impl std::error::Error for Busy {}
+
+impl Mailboxes {
+    pub(super) fn new(shards: impl Iterator<Item = (Arc<ArrayQueue<Letter>>, Arc<Bell>)>) -> Self {
+        Self { shards: shards.map(|(queue, bell)| Slot { queue, bell }).collect(), writing: Arc::new(Mutex::new(())) }
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Sends a command to every shard, after all that were sent before it. Either every shard gets it or none.
+    pub fn send_to_all(&self, command: Command) -> Result<(), Busy> {
+        self.put(&Letter::Media(command))
+    }
+
+    pub(super) fn stop(&self) -> Result<(), Busy> {
+        self.put(&Letter::Stop)
+    }
+
+    fn put(&self, letter: &Letter) -> Result<(), Busy> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only shards take letters out, and only we put them in: room that is there stays there.
+        if self.shards.iter().any(|shard| shard.queue.is_full()) {
+            return Err(Busy);
+        }
+        for shard in self.shards.iter() {
+            if shard.queue.push(letter.clone()).is_err() {
+                return Err(Busy);
+            }
+            shard.bell.ring();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! The packet engine: one pinned thread per shard, its sockets, and what connects the shards with each other and with control.
+//!
+//! ```text
+//! control ──mailbox──▶ shard 0 ◀──mesh──▶ shard 1 ◀──mailbox── control
+//!    ▲                  │   ▲              ▲   │                  ▲
+//!    └──────events──────┘  sockets   sockets   └──────events──────┘
+//! ```
+//! It knows sockets, threads and clocks, and nothing of any protocol: those are state machines that it feeds.
+
+mod arena;
+mod bind;
+mod config;
+mod mailbox;
+mod mesh;
+mod receive;
+mod relay;
+mod shard;
+mod stats;
+#[allow(unsafe_code)]
+mod sys;
+mod transmit;
+mod wake;
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam::queue::ArrayQueue;
+use pointsman_wire::net::ShardId;
+use tokio::sync::mpsc;
+
+pub use bind::EngineError;
+pub use config::EngineConfig;
+pub use mailbox::{Busy, Event, Events, Mailboxes};
+pub use stats::{DropReason, FORWARD_LATENCY_BOUNDS, Histogram, Snapshot, Stats, TRAIN_LENGTH_BOUNDS};
+
+use bind::{ListenOptions, Listener, bind_all, supports_trains};
+use relay::RelaySockets;
+use shard::{Parts, Shard};
+use transmit::Transmit;
+use wake::Bell;
+
+/// How long [`Engine::stop`] waits for a shard.
+const STOP_MAX: Duration = Duration::from_secs(1);
+/// Exit code when a shard's thread panics: the process cannot serve without it, so the supervisor starts it anew.
+const PANIC_EXIT_CODE: i32 = 70;
+
+/// The running shards.
+pub struct Engine {
+    threads: Vec<JoinHandle<()>>,
+    mailboxes: Mailboxes,
+    snapshots: Vec<Arc<Mutex<Snapshot>>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Engine {
+    /// Binds every address for every shard, then starts the shards. Events come out of the receiver.
+    pub fn start(config: EngineConfig) -> Result<(Self, Events), EngineError> {
+        let cpus = sys::allowed_cpus();
+        let shards = shard_count(config.shards)?;
+        let options = ListenOptions { buffer: config.socket_buffer, gro: config.udp_gro };
+        let listeners = bind_all(&config.listen, shards, options)?;
+        let addresses = listeners[0].iter().map(|listener| listener.local).collect();
+        let trains = config.udp_gso && supports_trains(&listeners[0][0]);
+        if config.udp_gso && !trains {
+            tracing::warn!("the kernel has no UDP_SEGMENT: every datagram leaves singly, at several times the cost");
+        }
+        let (events_in, events) = mpsc::channel(config.events_max.max(1));
+        let (parts, mailboxes, snapshots) = connect(&config, shards, &events_in)?;
+        let mut engine = Self { threads: Vec::with_capacity(shards), mailboxes, snapshots, addresses };
+        for (parts, listeners) in parts.into_iter().zip(listeners) {
+            let cpu = if config.pin && !cpus.is_empty() { Some(cpus[usize::from(parts.shard.0) % cpus.len()]) } else { None };
+            let thread = start_shard(&config, parts, listeners, trains, cpu)?;
+            engine.threads.push(thread);
+        }
+        tracing::info!(shards, trains, addresses = engine.addresses.len(), "engine started");
+        Ok((engine, events))
+    }
+
+    pub fn mailboxes(&self) -> Mailboxes {
+        self.mailboxes.clone()
+    }
+
+    /// The addresses listened on, in the order of the configuration, with the ports that the kernel chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Every shard's counters, at most a second old.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots(self.snapshots.clone())
+    }
+
+    /// Ends the shards. Datagrams that are being worked on still leave.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let until = Instant::now() + STOP_MAX;
+        while self.mailboxes.stop().is_err() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+        for thread in self.threads.drain(..) {
+            while !thread.is_finished() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if thread.is_finished() {
+                let _ = thread.join();
+            } else {
+                tracing::error!("a shard does not stop");
+            }
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.end();
+        }
+    }
+}
+
+/// Where every shard leaves its counters once a second. Cloning is cheap.
+#[derive(Clone)]
+pub struct Snapshots(Vec<Arc<Mutex<Snapshot>>>);
+
+impl Snapshots {
+    pub fn read(&self) -> Vec<Snapshot> {
+        self.0.iter().map(|snapshot| snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+}
+
+fn shard_count(wanted: usize) -> Result<usize, EngineError> {
+    let shards = if wanted == 0 { thread::available_parallelism().map_or(1, |count| count.get()) } else { wanted };
+    if shards > usize::from(u16::MAX) {
+        return Err(EngineError::TooManyShards(shards));
+    }
+    Ok(shards)
+}
+
+type Connected = (Vec<Parts>, Mailboxes, Vec<Arc<Mutex<Snapshot>>>);
+
+/// Makes what connects the shards with each other and with control.
+fn connect(config: &EngineConfig, shards: usize, events: &mpsc::Sender<Event>) -> Result<Connected, EngineError> {
+    let mut polls = Vec::with_capacity(shards);
+    let mut bells = Vec::with_capacity(shards);
+    for _ in 0..shards {
+        let poll = mio::Poll::new().map_err(|error| EngineError::System { what: "epoll", error })?;
+        let waker = mio::Waker::new(poll.registry(), shard::WAKER).map_err(|error| EngineError::System { what: "eventfd", error })?;
+        polls.push(poll);
+        bells.push(Arc::new(Bell::new(waker)));
+    }
+    let queues: Vec<_> = (0..shards).map(|_| Arc::new(ArrayQueue::new(config.mailbox_max.max(1)))).collect();
+    let mailboxes = Mailboxes::new(queues.iter().cloned().zip(bells.iter().cloned()));
+    let mut ports = mesh::mesh(&bells, config.mesh_ring_max);
+    let mut parts = Vec::with_capacity(shards);
+    let mut snapshots = Vec::with_capacity(shards);
+    for (at, ((poll, mesh), mailbox)) in polls.into_iter().zip(ports.drain(..)).zip(queues).enumerate() {
+        let shard = ShardId(at as u16);
+        let snapshot = Arc::new(Mutex::new(Snapshot { shard, engine: Stats::new() }));
+        snapshots.push(Arc::clone(&snapshot));
+        parts.push(Parts {
+            shard,
+            poll,
+            bell: Arc::clone(&bells[at]),
+            mesh,
+            mailbox,
+            events: events.clone(),
+            snapshot,
+            batch_max: config.batch_max.max(1),
+            gro: config.udp_gro,
+        });
+    }
+    Ok((parts, mailboxes, snapshots))
+}
+
+fn start_shard(
+    config: &EngineConfig,
+    parts: Parts,
+    listeners: Vec<Listener>,
+    trains: bool,
+    cpu: Option<usize>,
+) -> Result<JoinHandle<()>, EngineError> {
+    let relay_sockets_max = config.relay_sockets_max;
+    let shard = parts.shard.0;
+    let body = move || {
+        if let Some(cpu) = cpu
+            && let Err(error) = sys::pin_to_cpu(cpu)
+        {
+            tracing::warn!(%error, shard, cpu, "the shard is not kept on its CPU");
+        }
+        let transmit = Transmit::new(listeners, RelaySockets::new(relay_sockets_max), trains);
+        match Shard::new(parts, transmit) {
+            Ok(mut shard) => shard.run(),
+            Err(error) => {
+                tracing::error!(%error, shard, "a shard cannot start");
+                std::process::exit(PANIC_EXIT_CODE);
+            }
+        }
+    };
+    let guarded = move || {
+        if catch_unwind(AssertUnwindSafe(body)).is_err() {
+            tracing::error!(shard, "a shard panicked; the process ends to be started anew");
+            std::process::exit(PANIC_EXIT_CODE);
+        }
+    };
+    thread::Builder::new().name(format!("shard-{shard}")).spawn(guarded).map_err(|error| EngineError::System { what: "a thread", error })
+}

@@ -1,0 +1,136 @@
+//! The way into a shard: what the sockets hold is read into fixed slots, and cut where the kernel joined datagrams.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+
+use pointsman_wire::net::{Datagram, FiveTuple};
+
+use super::bind::Listener;
+use super::stats::{DropReason, Stats};
+use super::sys::{ReceiveSlots, Received};
+
+/// Longest datagram that is taken in without UDP_GRO: clients stay under 1,500 bytes.
+const SLOT_LEN: usize = 2048;
+/// What the kernel joins has a datagram's greatest length.
+const GRO_SLOT_LEN: usize = 65_536;
+
+/// Datagrams that the kernel joins at most.
+const JOINED_MAX: usize = 64;
+
+/// The datagrams of one turn.
+pub struct Inbox {
+    slots: ReceiveSlots,
+    entries: Vec<Entry>,
+    /// Slots that are filled.
+    filled: usize,
+    joined: bool,
+}
+
+/// A received datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub path: FiveTuple,
+    start: u32,
+    len: u32,
+}
+
+/// What a socket still holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Nothing: the next datagram announces itself.
+    Empty,
+    /// Perhaps more: the turn's space was used up first.
+    Perhaps,
+}
+
+impl Inbox {
+    pub fn new(slots: usize, gro: bool) -> Self {
+        Self {
+            slots: ReceiveSlots::new(slots, if gro { GRO_SLOT_LEN } else { SLOT_LEN }),
+            entries: Vec::with_capacity(if gro { slots * JOINED_MAX } else { slots }),
+            filled: 0,
+            joined: gro,
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.filled = 0;
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub fn datagram(&self, entry: &Entry) -> Datagram<'_> {
+        let start = entry.start as usize;
+        Datagram { path: entry.path, bytes: self.slots.bytes(start..start + entry.len as usize) }
+    }
+
+    /// Takes in what a listening socket holds, as far as there is space.
+    pub fn receive(&mut self, listener: &Listener, overflow: &mut u32, stats: &mut Stats) -> Drained {
+        let space = self.filled..self.slots.slots();
+        if space.is_empty() {
+            return Drained::Perhaps;
+        }
+        let wanted = space.len();
+        let first = space.start;
+        let count = match self.slots.receive(listener.socket.as_fd(), space) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Drained::Empty,
+            // An error that waited on the socket is reported in place of datagrams, which are still there.
+            Err(_) => return Drained::Perhaps,
+        };
+        self.filled += count;
+        for slot in first..first + count {
+            self.take(slot, listener, overflow, stats);
+        }
+        if count < wanted { Drained::Empty } else { Drained::Perhaps }
+    }
+
+    fn take(&mut self, slot: usize, listener: &Listener, overflow: &mut u32, stats: &mut Stats) {
+        let Some(received) = self.slots.received(slot) else {
+            stats.drop(DropReason::BadAddress, 1);
+            return;
+        };
+        if let Some(total) = received.overflow {
+            stats.kernel_drops += u64::from(total.wrapping_sub(*overflow));
+            *overflow = total;
+        }
+        stats.bytes_in += received.range.len() as u64;
+        if received.remote.port() == 0 {
+            stats.packets_in += 1;
+            stats.drop(DropReason::BadAddress, 1);
+            return;
+        }
+        let path = FiveTuple::udp(local_of(listener, received.local), received.remote);
+        self.cut(&received, path, stats);
+    }
+
+    fn cut(&mut self, received: &Received, path: FiveTuple, stats: &mut Stats) {
+        let len = received.range.len();
+        let segment = received.segment.filter(|_| self.joined).unwrap_or(len).max(1);
+        let mut start = received.range.start;
+        loop {
+            let end = (start + segment).min(received.range.end);
+            stats.packets_in += 1;
+            if received.truncated && end == received.range.end {
+                stats.drop(DropReason::Oversized, 1);
+                return;
+            }
+            self.entries.push(Entry { path, start: start as u32, len: (end - start) as u32 });
+            start = end;
+            if start >= received.range.end {
+                return;
+            }
+        }
+    }
+}
+
+fn local_of(listener: &Listener, hit: Option<IpAddr>) -> SocketAddr {
+    match hit {
+        Some(ip) if listener.wildcard => SocketAddr::new(ip, listener.local.port()),
+        _ => listener.local,
+    }
+}

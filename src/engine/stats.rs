@@ -1,0 +1,162 @@
+//! What a shard's engine counts. Plain numbers bumped by one thread, copied into a snapshot once a second.
+
+use std::time::Duration;
+
+use pointsman_wire::net::ShardId;
+
+/// Why the engine let a datagram go no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// Longer than a receive slot.
+    Oversized,
+    /// From an address that is neither IPv4 nor IPv6, or with port 0.
+    BadAddress,
+    /// The first byte belongs to no protocol that is spoken here.
+    UnknownProtocol,
+    /// To a local address on which nothing listens any more.
+    NoSocket,
+    /// The kernel's send buffer or queue was full.
+    SendBufferFull,
+    /// The kernel refused the datagram: unreachable, forbidden, too long.
+    SendRefused,
+    /// The ring to another shard was full.
+    MeshFull,
+}
+
+impl DropReason {
+    pub const ALL: [Self; 7] =
+        [Self::Oversized, Self::BadAddress, Self::UnknownProtocol, Self::NoSocket, Self::SendBufferFull, Self::SendRefused, Self::MeshFull];
+
+    /// As in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Oversized => "oversized",
+            Self::BadAddress => "bad_address",
+            Self::UnknownProtocol => "unknown_protocol",
+            Self::NoSocket => "no_socket",
+            Self::SendBufferFull => "send_buffer_full",
+            Self::SendRefused => "send_refused",
+            Self::MeshFull => "mesh_full",
+        }
+    }
+}
+
+/// A histogram with fixed upper bounds (inclusive); the last bucket has none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram<const N: usize> {
+    pub bounds: [f64; N],
+    /// Not cumulative; `counts[N]` is what lies above every bound.
+    pub counts: [u64; N],
+    pub above: u64,
+    pub sum: f64,
+}
+
+impl<const N: usize> Histogram<N> {
+    pub const fn new(bounds: [f64; N]) -> Self {
+        Self { bounds, counts: [0; N], above: 0, sum: 0.0 }
+    }
+
+    /// Counts `times` observations of `value`.
+    pub fn observe(&mut self, value: f64, times: u64) {
+        self.sum += value * times as f64;
+        match self.bounds.iter().position(|&bound| value <= bound) {
+            Some(at) => self.counts[at] += times,
+            None => self.above += times,
+        }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum::<u64>() + self.above
+    }
+
+    /// Upper bound of the bucket in which the `quantile` (0 to 1) of all observations lies; infinite above the last.
+    pub fn quantile(&self, quantile: f64) -> f64 {
+        let wanted = (self.count() as f64 * quantile).ceil() as u64;
+        let mut seen = 0;
+        for (bound, count) in self.bounds.iter().zip(&self.counts) {
+            seen += count;
+            if seen >= wanted {
+                return *bound;
+            }
+        }
+        f64::INFINITY
+    }
+}
+
+/// Datagrams of one train.
+pub const TRAIN_LENGTH_BOUNDS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+/// Seconds.
+pub const FORWARD_LATENCY_BOUNDS: [f64; 12] =
+    [0.000_05, 0.000_1, 0.000_2, 0.000_35, 0.000_5, 0.000_75, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25];
+
+/// Counters of one shard's engine since its start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stats {
+    /// Datagrams, those that the kernel joined counted one by one.
+    pub packets_in: u64,
+    pub bytes_in: u64,
+    pub packets_out: u64,
+    pub bytes_out: u64,
+    /// By [`DropReason`].
+    pub drops: [u64; DropReason::ALL.len()],
+    /// Datagrams that the kernel dropped because the receive buffers of our sockets were full.
+    pub kernel_drops: u64,
+    /// Datagrams per train: the last bucket's bound is the longest train there is.
+    pub train_length: Histogram<7>,
+    /// Trains that the network device refused and that left as single datagrams.
+    pub trains_refused: u64,
+    /// From the start of a turn that received datagrams to the kernel's acceptance of what left in it, in seconds, per datagram.
+    pub forward_latency: Histogram<12>,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Turns that began with a wait.
+    pub waits: u64,
+    /// Times this shard woke another.
+    pub wakes_sent: u64,
+    pub mesh_in: u64,
+    pub mesh_out: u64,
+    /// Time outside of waits.
+    pub busy: Duration,
+    /// Relay sockets that are open.
+    pub relay_sockets: u64,
+}
+
+impl Stats {
+    pub fn new() -> Self {
+        Self {
+            packets_in: 0,
+            bytes_in: 0,
+            packets_out: 0,
+            bytes_out: 0,
+            drops: [0; DropReason::ALL.len()],
+            kernel_drops: 0,
+            train_length: Histogram::new(TRAIN_LENGTH_BOUNDS),
+            trains_refused: 0,
+            forward_latency: Histogram::new(FORWARD_LATENCY_BOUNDS),
+            turns: 0,
+            waits: 0,
+            wakes_sent: 0,
+            mesh_in: 0,
+            mesh_out: 0,
+            busy: Duration::ZERO,
+            relay_sockets: 0,
+        }
+    }
+
+    pub fn drop(&mut self, reason: DropReason, packets: u64) {
+        self.drops[reason as usize] += packets;
+    }
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One shard's counters, at most a second old.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub shard: ShardId,
+    pub engine: Stats,
+}

@@ -1,0 +1,351 @@
+//! The system calls that neither the standard library nor socket2 offers, each behind a safe function. The only file of the
+//! workspace that may hold `unsafe`.
+//!
+//! Socket addresses and control messages are read and written as plain bytes in safe code; `unsafe` is left for the calls.
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::null_mut;
+
+use libc::{c_int, c_void, iovec, mmsghdr, socklen_t};
+
+/// A socket address in the kernel's layout: `sockaddr_in` or `sockaddr_in6`.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Name([u8; 32]);
+
+/// Room for every control message that is asked for: PKTINFO (32 or 40 bytes), RXQ_OVFL (24) and UDP_GRO or UDP_SEGMENT (24).
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; 128]);
+
+const CONTROL_HEADER_LEN: usize = size_of::<libc::cmsghdr>();
+const CONTROL_ALIGN: usize = size_of::<usize>();
+
+/// Space for received datagrams, and the headers that `recvmmsg` fills.
+pub struct ReceiveSlots {
+    bytes: Vec<u8>,
+    slot_len: usize,
+    names: Vec<Name>,
+    controls: Vec<Control>,
+    iovecs: Vec<iovec>,
+    headers: Vec<mmsghdr>,
+}
+
+/// What the kernel says of one slot.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub remote: SocketAddr,
+    /// The address that was hit; only where the socket was asked to tell.
+    pub local: Option<IpAddr>,
+    /// Where the datagram lies, for [`ReceiveSlots::bytes`].
+    pub range: Range<usize>,
+    /// Length of each datagram when the kernel joined several into one (UDP_GRO).
+    pub segment: Option<usize>,
+    /// It was longer than a slot.
+    pub truncated: bool,
+    /// Datagrams that the kernel dropped on this socket since it was opened.
+    pub overflow: Option<u32>,
+}
+
+impl ReceiveSlots {
+    pub fn new(slots: usize, slot_len: usize) -> Self {
+        Self {
+            bytes: vec![0; slots * slot_len],
+            slot_len,
+            names: vec![Name([0; 32]); slots],
+            controls: vec![Control([0; 128]); slots],
+            iovecs: vec![iovec { iov_base: null_mut(), iov_len: 0 }; slots],
+            headers: vec![empty_header(); slots],
+        }
+    }
+
+    pub fn slots(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Receives into the slots `slots` without waiting and says how many were filled.
+    pub fn receive(&mut self, fd: BorrowedFd<'_>, slots: Range<usize>) -> io::Result<usize> {
+        let slot_len = self.slot_len;
+        let count = slots.len();
+        let bytes = &mut self.bytes[slots.start * slot_len..slots.end * slot_len];
+        let names = &mut self.names[slots.clone()];
+        let controls = &mut self.controls[slots.clone()];
+        let iovecs = &mut self.iovecs[slots.clone()];
+        let headers = &mut self.headers[slots];
+        for (at, space) in bytes.chunks_exact_mut(slot_len).enumerate() {
+            iovecs[at] = iovec { iov_base: space.as_mut_ptr().cast::<c_void>(), iov_len: slot_len };
+            let header = &mut headers[at].msg_hdr;
+            header.msg_name = (&raw mut names[at]).cast::<c_void>();
+            header.msg_namelen = size_of::<Name>() as socklen_t;
+            header.msg_iov = &raw mut iovecs[at];
+            header.msg_iovlen = 1 as _;
+            header.msg_control = (&raw mut controls[at]).cast::<c_void>();
+            header.msg_controllen = size_of::<Control>() as _;
+            header.msg_flags = 0;
+        }
+        // SAFETY: `headers` has `count` entries, and every pointer in them was just set to memory of `self` that is exclusively
+        // borrowed, lives past the call and is as long as the length beside the pointer says.
+        let received =
+            retry(|| unsafe { libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count as _, libc::MSG_DONTWAIT as _, null_mut()) })?;
+        Ok(received)
+    }
+
+    /// Reads what the kernel wrote for a slot that [`Self::receive`] filled. `None` for an address that is neither IPv4 nor IPv6.
+    pub fn received(&self, slot: usize) -> Option<Received> {
+        let header = &self.headers[slot];
+        let remote = read_name(&self.names[slot])?;
+        let start = slot * self.slot_len;
+        let mut received = Received {
+            remote,
+            local: None,
+            range: start..start + (header.msg_len as usize).min(self.slot_len),
+            segment: None,
+            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            overflow: None,
+        };
+        let control_len = (header.msg_hdr.msg_controllen as usize).min(size_of::<Control>());
+        read_control(&self.controls[slot].0[..control_len], &mut received);
+        Some(received)
+    }
+
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes[range]
+    }
+}
+
+/// Headers for `sendmmsg`. Messages are described by where their bytes lie in an arena, which is lent only for the call.
+pub struct SendSlots {
+    messages_max: usize,
+    messages: Vec<MessageSlot>,
+    parts: Vec<Range<usize>>,
+    iovecs: Vec<iovec>,
+    headers: Vec<mmsghdr>,
+}
+
+struct MessageSlot {
+    name: Name,
+    name_len: usize,
+    control: Control,
+    control_len: usize,
+    parts: Range<usize>,
+}
+
+impl SendSlots {
+    /// `messages_max` at most 1,024 (the kernel's own bound), `parts_max` in all of them together.
+    pub fn new(messages_max: usize, parts_max: usize) -> Self {
+        Self {
+            messages_max,
+            messages: Vec::with_capacity(messages_max),
+            parts: Vec::with_capacity(parts_max),
+            iovecs: vec![iovec { iov_base: null_mut(), iov_len: 0 }; parts_max],
+            headers: vec![empty_header(); messages_max],
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.messages.clear();
+        self.parts.clear();
+    }
+
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether a message of `parts` parts finds room.
+    pub fn has_room(&self, parts: usize) -> bool {
+        self.messages.len() < self.messages_max && self.parts.len() + parts <= self.iovecs.len()
+    }
+
+    /// Adds a message to `to`, from the local address `from` (else the socket's), cut by the kernel into datagrams of `segment`
+    /// bytes. The caller has asked [`Self::has_room`].
+    pub fn push(&mut self, to: &SocketAddr, from: Option<IpAddr>, segment: Option<u16>, parts: impl Iterator<Item = Range<usize>>) {
+        let first = self.parts.len();
+        self.parts.extend(parts);
+        let mut slot =
+            MessageSlot { name: Name([0; 32]), name_len: 0, control: Control([0; 128]), control_len: 0, parts: first..self.parts.len() };
+        slot.name_len = write_name(&mut slot.name, to);
+        if let Some(from) = from {
+            slot.control_len += write_source(&mut slot.control.0[slot.control_len..], from);
+        }
+        if let Some(segment) = segment {
+            let at = &mut slot.control.0[slot.control_len..];
+            slot.control_len += write_control(at, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
+        }
+        self.messages.push(slot);
+    }
+
+    /// Hands the messages from number `skip` on to the kernel, without waiting, and says how many it took. An error concerns the
+    /// first of them.
+    pub fn send(&mut self, fd: BorrowedFd<'_>, bytes: &[u8], skip: usize) -> io::Result<usize> {
+        for (iovec, part) in self.iovecs.iter_mut().zip(&self.parts) {
+            let part = &bytes[part.clone()];
+            // The kernel only reads from it.
+            iovec.iov_base = part.as_ptr().cast_mut().cast::<c_void>();
+            iovec.iov_len = part.len();
+        }
+        for (header, message) in self.headers.iter_mut().zip(&mut self.messages) {
+            let iovecs = &mut self.iovecs[message.parts.clone()];
+            let header = &mut header.msg_hdr;
+            header.msg_name = (&raw mut message.name).cast::<c_void>();
+            header.msg_namelen = message.name_len as socklen_t;
+            header.msg_iov = iovecs.as_mut_ptr();
+            header.msg_iovlen = iovecs.len() as _;
+            header.msg_control = if message.control_len == 0 { null_mut() } else { (&raw mut message.control).cast::<c_void>() };
+            header.msg_controllen = message.control_len as _;
+            header.msg_flags = 0;
+        }
+        let headers = &mut self.headers[skip..self.messages.len()];
+        // SAFETY: every header of the slice was just set: its pointers lead to `self` or to `bytes`, both borrowed past the call,
+        // with the lengths of the slices they were taken from. The kernel writes nothing but `msg_len`.
+        retry(|| unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), headers.len() as _, libc::MSG_DONTWAIT as _) })
+    }
+}
+
+/// Sets an integer option of a socket.
+pub fn set_option(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which the kernel only reads.
+    let result =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast::<c_void>(), size_of::<c_int>() as socklen_t) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The CPUs on which this thread may run.
+pub fn allowed_cpus() -> Vec<usize> {
+    // SAFETY: `cpu_set_t` is an array of integers, for which all zeros is a value.
+    let mut set: libc::cpu_set_t = unsafe { zeroed() };
+    // SAFETY: the pointer and the length describe `set`.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) } != 0 {
+        return Vec::new();
+    }
+    // SAFETY: reads a bit of `set`; the number is below the number of its bits.
+    (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+}
+
+/// Keeps this thread on one CPU.
+pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: as in `allowed_cpus`.
+    let mut set: libc::cpu_set_t = unsafe { zeroed() };
+    // SAFETY: writes a bit of `set`; the number was checked above.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the pointer and the length describe `set`, which the kernel only reads.
+    let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn retry(mut call: impl FnMut() -> c_int) -> io::Result<usize> {
+    loop {
+        let result = call();
+        if result >= 0 {
+            return Ok(result as usize);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+fn empty_header() -> mmsghdr {
+    // SAFETY: `mmsghdr` is made of integers and raw pointers, for which all zeros is a value.
+    unsafe { zeroed() }
+}
+
+fn write_name(name: &mut Name, address: &SocketAddr) -> usize {
+    let bytes = &mut name.0;
+    match address {
+        SocketAddr::V4(address) => {
+            bytes[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+            bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+            bytes[4..8].copy_from_slice(&address.ip().octets());
+            size_of::<libc::sockaddr_in>()
+        }
+        SocketAddr::V6(address) => {
+            bytes[..2].copy_from_slice(&(libc::AF_INET6 as u16).to_ne_bytes());
+            bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+            bytes[8..24].copy_from_slice(&address.ip().octets());
+            bytes[24..28].copy_from_slice(&address.scope_id().to_ne_bytes());
+            size_of::<libc::sockaddr_in6>()
+        }
+    }
+}
+
+/// The flow label is left out: it would make two addresses of one.
+fn read_name(name: &Name) -> Option<SocketAddr> {
+    let (family, rest) = name.0.split_first_chunk::<2>()?;
+    let (port, rest) = rest.split_first_chunk::<2>()?;
+    let port = u16::from_be_bytes(*port);
+    match c_int::from(u16::from_ne_bytes(*family)) {
+        libc::AF_INET => {
+            let octets = rest.first_chunk::<4>()?;
+            Some(SocketAddrV4::new(Ipv4Addr::from(*octets), port).into())
+        }
+        libc::AF_INET6 => {
+            let (octets, rest) = rest.get(4..)?.split_first_chunk::<16>()?;
+            let scope = rest.first_chunk::<4>()?;
+            Some(SocketAddrV6::new(Ipv6Addr::from(*octets), port, 0, u32::from_ne_bytes(*scope)).into())
+        }
+        _ => None,
+    }
+}
+
+fn write_source(at: &mut [u8], from: IpAddr) -> usize {
+    match from {
+        IpAddr::V4(from) => {
+            // in_pktinfo: interface, source address, destination (unused on the way out).
+            let mut info = [0; 12];
+            info[4..8].copy_from_slice(&from.octets());
+            write_control(at, libc::IPPROTO_IP, libc::IP_PKTINFO, &info)
+        }
+        IpAddr::V6(from) => {
+            // in6_pktinfo: source address, interface.
+            let mut info = [0; 20];
+            info[..16].copy_from_slice(&from.octets());
+            write_control(at, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info)
+        }
+    }
+}
+
+/// Writes one control message and says how much space it takes.
+fn write_control(at: &mut [u8], level: c_int, kind: c_int, data: &[u8]) -> usize {
+    let len = CONTROL_HEADER_LEN + data.len();
+    at[..CONTROL_ALIGN].copy_from_slice(&len.to_ne_bytes());
+    at[CONTROL_HEADER_LEN - 8..CONTROL_HEADER_LEN - 4].copy_from_slice(&level.to_ne_bytes());
+    at[CONTROL_HEADER_LEN - 4..CONTROL_HEADER_LEN].copy_from_slice(&kind.to_ne_bytes());
+    at[CONTROL_HEADER_LEN..len].copy_from_slice(data);
+    len.next_multiple_of(CONTROL_ALIGN)
+}
+
+fn read_control(mut rest: &[u8], received: &mut Received) {
+    while rest.len() >= CONTROL_HEADER_LEN {
+        let Some(len) = rest.first_chunk().map(|len| usize::from_ne_bytes(*len)) else { return };
+        let Some((header, data)) = rest.get(..len).and_then(|message| message.split_at_checked(CONTROL_HEADER_LEN)) else { return };
+        let level = read_int(&header[CONTROL_HEADER_LEN - 8..]);
+        let kind = read_int(&header[CONTROL_HEADER_LEN - 4..]);
+        match (level, kind) {
+            // in_pktinfo: interface, the address that replies leave from, the address in the header.
+            (Some(libc::IPPROTO_IP), Some(libc::IP_PKTINFO)) => {
+                received.local = data.get(4..).and_then(<[u8]>::first_chunk::<4>).map(|octets| Ipv4Addr::from(*octets).into());
+            }
+            (Some(libc::IPPROTO_IPV6), Some(libc::IPV6_PKTINFO)) => {
+                received.local = data.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets).into());
+            }
+            (Some(libc::SOL_UDP), Some(libc::UDP_GRO)) => {
+                received.segment = read_int(data).and_then(|segment| usize::try_from(segment).ok()).filter(|&segment| segment > 0);
+            }
+            (Some(libc::SOL_SOCKET), Some(libc::SO_RXQ_OVFL)) => received.overflow = read_int(data).map(|count| count as u32),
+            _ => {}
+        }
+        rest = rest.get(len.next_multiple_of(CONTROL_ALIGN)..).unwrap_or_default();
+    }
+}
+
+fn read_int(at: &[u8]) -> Option<c_int> {
+    at.first_chunk().map(|bytes| c_int::from_ne_bytes(*bytes))
+}

@@ -1,0 +1,283 @@
+//! The way out of a shard: the send arena, the sockets, and one `sendmmsg` per flush and socket.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use foldhash::fast::RandomState;
+use pointsman_wire::net::{FiveTuple, Protocol};
+
+use super::arena::{Route, SendArena, TRAIN_MAX, Train};
+use super::bind::Listener;
+use super::relay::RelaySockets;
+use super::stats::{DropReason, Stats};
+use super::sys::SendSlots;
+
+/// Bytes of the arena: what stays in a core's second-level cache. A full arena is flushed on the way, nothing is dropped.
+const ARENA_BYTES: usize = 1 << 20;
+const TRAINS_MAX: usize = 4096;
+/// Messages of one `sendmmsg`.
+const MESSAGES_MAX: usize = 256;
+/// Destinations to which trains are not tried again; with more, none are.
+const SINGLES_MAX: usize = 1024;
+/// Socket numbers from here on are relay sockets'.
+const FIRST_RELAY: u32 = 1 << 16;
+
+pub struct Transmit {
+    arena: SendArena,
+    slots: SendSlots,
+    /// For trains that must leave as single datagrams.
+    single_slots: SendSlots,
+    /// Numbers of trains, by socket.
+    order: Vec<u32>,
+    listeners: Vec<Listener>,
+    pub relays: RelaySockets,
+    train_max: u16,
+    /// Destinations whose route refuses trains.
+    singles: HashSet<IpAddr, RandomState>,
+    /// The last flow that a slot was asked for.
+    flow: Option<(FiveTuple, Route)>,
+    pub stats: Stats,
+}
+
+impl Transmit {
+    /// `trains`: whether the kernel cuts them.
+    pub fn new(listeners: Vec<Listener>, relays: RelaySockets, trains: bool) -> Self {
+        Self {
+            arena: SendArena::new(ARENA_BYTES, TRAINS_MAX),
+            slots: SendSlots::new(MESSAGES_MAX, TRAINS_MAX),
+            single_slots: SendSlots::new(usize::from(TRAIN_MAX), usize::from(TRAIN_MAX)),
+            order: Vec::with_capacity(TRAINS_MAX),
+            listeners,
+            relays,
+            train_max: if trains { TRAIN_MAX } else { 1 },
+            singles: HashSet::with_capacity_and_hasher(SINGLES_MAX, RandomState::default()),
+            flow: None,
+            stats: Stats::new(),
+        }
+    }
+
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    pub fn listener_and_stats(&mut self, at: usize) -> (&Listener, &mut Stats) {
+        (&self.listeners[at], &mut self.stats)
+    }
+
+    /// Space for a datagram of at most `len` bytes from one of our listening addresses to a client. Sends what is waiting when the
+    /// arena is full. `None` when nothing listens on the address (any more).
+    pub fn slot(&mut self, to: &FiveTuple, len: usize) -> Option<&mut [u8]> {
+        let route = match &self.flow {
+            Some((flow, route)) if flow == to => *route,
+            _ => {
+                let Some(route) = self.route(to) else {
+                    self.stats.drop(DropReason::NoSocket, 1);
+                    return None;
+                };
+                self.flow = Some((*to, route));
+                route
+            }
+        };
+        self.slot_on(&route, len)
+    }
+
+    /// Space for a datagram of at most `len` bytes from relay socket number `relay` to a peer.
+    pub fn relay_slot(&mut self, relay: u32, peer: SocketAddr, len: usize) -> Option<&mut [u8]> {
+        self.slot_on(&Route { socket: FIRST_RELAY + relay, from: None, to: peer }, len)
+    }
+
+    /// The first `len` bytes of the last slot are a datagram.
+    pub fn commit(&mut self, len: usize) {
+        let train_max = match self.arena.current() {
+            Some(route) if self.singles.is_empty() || !self.singles.contains(&route.to.ip()) => self.train_max,
+            _ => 1,
+        };
+        self.arena.commit(len, train_max);
+    }
+
+    fn slot_on(&mut self, route: &Route, len: usize) -> Option<&mut [u8]> {
+        if !self.arena.has_room(len) {
+            self.flush();
+        }
+        self.arena.slot(route, len)
+    }
+
+    fn route(&self, to: &FiveTuple) -> Option<Route> {
+        if to.protocol != Protocol::Udp {
+            return None;
+        }
+        let exact = self.listeners.iter().position(|listener| !listener.wildcard && listener.local == to.local);
+        let socket = exact.or_else(|| {
+            self.listeners.iter().position(|listener| {
+                listener.wildcard && listener.local.port() == to.local.port() && listener.local.is_ipv4() == to.local.is_ipv4()
+            })
+        })?;
+        let from = (exact.is_none() && !to.local.ip().is_unspecified()).then_some(to.local.ip());
+        Some(Route { socket: socket as u32, from, to: to.remote })
+    }
+
+    /// Sends everything that is waiting. Never waits: what the kernel does not take is dropped and counted.
+    pub fn flush(&mut self) {
+        if self.arena.is_empty() {
+            return;
+        }
+        self.order.clear();
+        self.order.extend(0..self.arena.trains().len() as u32);
+        let trains = self.arena.trains();
+        let first = trains[0].route.socket;
+        if trains.iter().any(|train| train.route.socket != first) {
+            self.order.sort_unstable_by_key(|&at| (trains[at as usize].route.socket, at));
+        }
+        let mut sending = Sending {
+            arena: &self.arena,
+            slots: &mut self.slots,
+            single_slots: &mut self.single_slots,
+            singles: &mut self.singles,
+            train_max: &mut self.train_max,
+            stats: &mut self.stats,
+        };
+        for run in self.order.chunk_by(|&a, &b| trains[a as usize].route.socket == trains[b as usize].route.socket) {
+            let socket = trains[run[0] as usize].route.socket;
+            let fd = match socket.checked_sub(FIRST_RELAY) {
+                None => self.listeners.get(socket as usize).map(|listener| listener.socket.as_fd()),
+                Some(relay) => self.relays.fd(relay),
+            };
+            match fd {
+                Some(fd) => sending.send(fd, run),
+                None => sending.drop_all(run, DropReason::NoSocket),
+            }
+        }
+        self.arena.clear();
+    }
+}
+
+/// One flush's work on one socket.
+struct Sending<'a> {
+    arena: &'a SendArena,
+    slots: &'a mut SendSlots,
+    single_slots: &'a mut SendSlots,
+    singles: &'a mut HashSet<IpAddr, RandomState>,
+    train_max: &'a mut u16,
+    stats: &'a mut Stats,
+}
+
+impl Sending<'_> {
+    fn send(&mut self, fd: BorrowedFd<'_>, mut run: &[u32]) {
+        while !run.is_empty() {
+            let count = self.fill(run);
+            let (now, later) = run.split_at(count);
+            if !self.send_filled(fd, now) {
+                self.drop_all(later, DropReason::SendBufferFull);
+                return;
+            }
+            run = later;
+        }
+    }
+
+    /// Prepares as many of the trains as fit into one call, at least one.
+    fn fill(&mut self, run: &[u32]) -> usize {
+        self.slots.clear();
+        for &at in run {
+            let train = &self.arena.trains()[at as usize];
+            if !self.slots.has_room(usize::from(train.parts)) {
+                break;
+            }
+            let segment = (train.count > 1).then_some(train.segment);
+            self.slots.push(&train.route.to, train.route.from, segment, self.arena.parts(train));
+        }
+        self.slots.len()
+    }
+
+    /// `false` when the socket's buffer is full: then nothing more is worth trying in this turn.
+    fn send_filled(&mut self, fd: BorrowedFd<'_>, trains: &[u32]) -> bool {
+        let mut sent = 0;
+        while sent < trains.len() {
+            match self.slots.send(fd, self.arena.bytes(), sent) {
+                Ok(count) => {
+                    for &at in &trains[sent..(sent + count).min(trains.len())] {
+                        self.count_sent(at);
+                    }
+                    sent += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.drop_all(&trains[sent..], DropReason::SendBufferFull);
+                    return false;
+                }
+                Err(error) => {
+                    self.send_refused(fd, trains[sent], &error);
+                    sent += 1;
+                }
+            }
+        }
+        true
+    }
+
+    fn count_sent(&mut self, at: u32) {
+        let train = &self.arena.trains()[at as usize];
+        self.stats.packets_out += u64::from(train.count);
+        self.stats.bytes_out += u64::from(train.bytes);
+        self.stats.train_length.observe(f64::from(train.count), 1);
+    }
+
+    /// A train is refused where the device cannot checksum it (EIO) or where its datagrams exceed the path's MTU (EINVAL):
+    /// its datagrams then leave one by one, and so do all later ones to that destination.
+    fn send_refused(&mut self, fd: BorrowedFd<'_>, at: u32, error: &io::Error) {
+        let train = self.arena.trains()[at as usize];
+        let refused_as_train = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP));
+        if train.count > 1 && refused_as_train {
+            self.stats.trains_refused += 1;
+            self.remember_single(&train);
+            self.send_singly(fd, &train);
+            return;
+        }
+        let reason = match error.raw_os_error() {
+            Some(libc::ENOBUFS | libc::ENOMEM) => DropReason::SendBufferFull,
+            _ => DropReason::SendRefused,
+        };
+        self.stats.drop(reason, u64::from(train.count));
+    }
+
+    fn remember_single(&mut self, train: &Train) {
+        if self.singles.len() < SINGLES_MAX {
+            self.singles.insert(train.route.to.ip());
+        } else {
+            *self.train_max = 1;
+        }
+    }
+
+    fn send_singly(&mut self, fd: BorrowedFd<'_>, train: &Train) {
+        self.single_slots.clear();
+        for datagram in self.arena.datagrams(train) {
+            let bytes = datagram.len() as u64;
+            self.single_slots.push(&train.route.to, train.route.from, None, std::iter::once(datagram));
+            self.stats.bytes_out += bytes;
+        }
+        let count = self.single_slots.len();
+        let mut sent = 0;
+        while sent < count {
+            match self.single_slots.send(fd, self.arena.bytes(), sent) {
+                Ok(more) => {
+                    self.stats.packets_out += more as u64;
+                    self.stats.train_length.observe(1.0, more as u64);
+                    sent += more;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stats.drop(DropReason::SendBufferFull, (count - sent) as u64);
+                    return;
+                }
+                Err(_) => {
+                    self.stats.drop(DropReason::SendRefused, 1);
+                    sent += 1;
+                }
+            }
+        }
+    }
+
+    fn drop_all(&mut self, trains: &[u32], reason: DropReason) {
+        for &at in trains {
+            self.stats.drop(reason, u64::from(self.arena.trains()[at as usize].count));
+        }
+    }
+}
