@@ -7,4 +7,5 @@
 
 pub mod clock;
 pub mod net;
+pub mod rtcp;
 pub mod rtp;

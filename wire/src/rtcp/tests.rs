@@ -1,0 +1,251 @@
+//! Samples by hand, and properties.
+
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::NtpTime;
+
+fn read(compound: &[u8]) -> Vec<Packet<'_>> {
+    packets(compound).map(|it| it.unwrap()).collect()
+}
+
+fn write(with: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut space = [0xAA; 4096];
+    let mut writer = Writer::new(&mut space);
+    with(&mut writer);
+    let len = writer.len();
+    space[..len].to_vec()
+}
+
+const BLOCK: ReportBlock = ReportBlock {
+    ssrc: 0x0102_0304,
+    fraction_lost: 64,
+    cumulative_lost: -2,
+    highest_sequence: 0x0001_0005,
+    jitter: 90,
+    last_sr: 0xAABB_CCDD,
+    delay_since_last_sr: 65_536,
+};
+
+#[test]
+fn a_compound_as_a_server_sends_it() {
+    let info = SenderInfo { ntp: NtpTime(0x1122_3344_5566_7788), rtp_timestamp: 7, packets: 8, octets: 9 };
+    let bytes = write(|it| {
+        it.sender_report(1, &info, &[BLOCK, BLOCK]).unwrap();
+        it.cname(1, "abc").unwrap();
+        it.nack(1, 2, [5, 6, 21, 22, 65_535]).unwrap();
+        it.pli(1, 2).unwrap();
+        it.bye(&[1]).unwrap();
+    });
+    let read = read(&bytes);
+    let [
+        Packet::SenderReport(report),
+        Packet::Description(description),
+        Packet::Nack(nack),
+        Packet::Pli { sender: 1, media: 2 },
+        Packet::Bye(bye),
+    ] = &read[..]
+    else {
+        panic!("{read:?}")
+    };
+    assert_eq!((report.ssrc, report.info), (1, info));
+    assert_eq!(report.blocks().collect::<Vec<_>>(), [BLOCK, BLOCK]);
+    assert_eq!(description.chunks().collect::<Vec<_>>(), [DescriptionChunk { ssrc: 1, cname: Some(b"abc") }]);
+    assert_eq!(nack.lost().collect::<Vec<_>>(), [5, 6, 21, 22, 65_535]);
+    assert_eq!(bye.ssrcs().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn bytes_of_a_nack() {
+    assert_eq!(write(|it| it.nack(1, 2, [10, 11, 26]).unwrap()), [0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 10, 0x80, 1]);
+    assert_eq!(write(|it| assert_eq!(it.nack(1, 2, []), None)), []);
+}
+
+#[test]
+fn bytes_of_feedback_on_pictures() {
+    assert_eq!(write(|it| it.pli(1, 2).unwrap()), [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2]);
+    let fir = write(|it| it.fir(1, &[FirEntry { ssrc: 2, sequence: 9 }]).unwrap());
+    assert_eq!(fir, [0x84, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 9, 0, 0, 0]);
+    let remb = write(|it| it.remb(1, 1_000_000, &[3]).unwrap());
+    assert_eq!(remb, [0x8F, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0, b'R', b'E', b'M', b'B', 1, 2 << 2 | 3, 0xD0, 0x90, 0, 0, 0, 3]);
+    let Packet::Remb(remb) = &read(&remb)[0] else { panic!() };
+    assert_eq!((remb.bitrate_bps, remb.ssrcs().collect::<Vec<_>>()), (1_000_000, vec![3]));
+}
+
+/// The worked form of the draft: run of two received, then a vector; deltas small, small, large.
+#[test]
+fn transport_feedback_by_hand() {
+    let sample = [
+        0x8F,
+        205,
+        0,
+        6,
+        0,
+        0,
+        0,
+        1,
+        0,
+        0,
+        0,
+        2,
+        0xFF,
+        0xFF,
+        0,
+        6,
+        0,
+        0,
+        2,
+        3, // base 65,535, six statuses, reference 2
+        0x20,
+        0x02, // two small
+        0b1100_1001,
+        0, // two-bit vector: missing, large, small, missing (beyond the third nothing counts)
+        4,
+        0,
+        0xFF,
+        0xFF,
+    ];
+    let Err(ParseError::Body) = packets(&sample).next().unwrap() else { panic!("a delta is missing") };
+    let mut sample = sample.to_vec();
+    sample[3] = 7;
+    sample.extend([1, 0, 0, 0]);
+    let Packet::TransportCc(feedback) = &read(&sample)[0] else { panic!() };
+    assert_eq!((feedback.base_sequence, feedback.status_count, feedback.reference_time, feedback.feedback_count), (65_535, 6, 2, 3));
+    let arrivals: Vec<_> = feedback.arrivals().map(|it| (it.sequence, it.at_ticks)).collect();
+    assert_eq!(arrivals, [(65_535, Some(516)), (0, Some(516)), (1, None), (2, Some(515)), (3, Some(516)), (4, None)]);
+}
+
+#[test]
+fn a_steady_stream_is_one_run() {
+    let arrivals = (100..200u64).map(|it| (it, it as i64 * 4));
+    let bytes = write(|it| assert_eq!(it.transport_cc(1, 2, 0, arrivals.clone()), Some(100)));
+    assert_eq!(bytes.len(), 12 + 8 + 2 + 100 + 2);
+    assert_eq!(bytes[20..22], [0x20, 100]);
+}
+
+#[test]
+fn what_is_too_far_apart_goes_into_the_next_feedback() {
+    let far = [(1, 0), (2, 40_000)];
+    assert_eq!(write(|it| assert_eq!(it.transport_cc(1, 2, 0, far.into_iter()), Some(1))).len(), 24);
+    let wide = [(1, 0), (65_535, 1), (65_536, 2)];
+    write(|it| assert_eq!(it.transport_cc(1, 2, 0, wide.into_iter()), Some(2)));
+    assert_eq!(Writer::new(&mut [0; 24]).transport_cc(1, 2, 0, far.into_iter()), None);
+}
+
+#[test]
+fn framing_errors_end_the_compound_and_others_cost_one_packet() {
+    let results = |bytes: &[u8]| packets(bytes).map(|it| it.map(|_| ())).collect::<Vec<_>>();
+    assert_eq!(results(&[0x81, 206, 0, 1, 0, 0, 0, 1, 0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2]), [Err(ParseError::Body), Ok(())]);
+    assert_eq!(results(&[0x81, 206, 0, 2, 0, 0, 0, 1]), [Err(ParseError::Truncated)]);
+    assert_eq!(results(&[0x81, 206, 0]), [Err(ParseError::Truncated)]);
+    assert_eq!(results(&[0x41, 206, 0, 0, 0x80, 204, 0, 0]), [Err(ParseError::Version)]);
+    // Padding: fine on the last, refused before it and when it counts wrong.
+    assert_eq!(results(&[0xA1, 203, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4]), [Ok(())]);
+    assert_eq!(results(&[0xA1, 203, 0, 2, 0, 0, 0, 1, 0, 0, 0, 5]), [Err(ParseError::Padding)]);
+    assert_eq!(results(&[0xA0, 203, 0, 0]), [Err(ParseError::Padding)]);
+    assert_eq!(results(&[0xA1, 203, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0x80, 203, 0, 0]), [Err(ParseError::Padding)]);
+    // Counts that the body does not hold.
+    assert_eq!(results(&[0x82, 203, 0, 1, 0, 0, 0, 1]), [Err(ParseError::Body)]);
+    assert_eq!(results(&[0x81, 201, 0, 1, 0, 0, 0, 1]), [Err(ParseError::Body)]);
+    assert_eq!(results(&[0x81, 202, 0, 2, 0, 0, 0, 1, 1, 9, b'a', 0]), [Err(ParseError::Body)]);
+}
+
+#[test]
+fn a_writer_writes_whole_packets_or_nothing() {
+    let mut space = [0; 20];
+    let mut writer = Writer::new(&mut space);
+    assert_eq!(writer.pli(1, 2), Some(()));
+    assert_eq!(writer.pli(1, 2), None);
+    assert_eq!(writer.len(), 12);
+    assert_eq!(writer.receiver_report(1, &[]), Some(()));
+    assert_eq!((writer.len(), read(&space).len()), (20, 2));
+    assert_eq!(Writer::new(&mut [0; 1000]).bye(&[0; 32]), None);
+}
+
+#[test]
+fn extended_reports_tell_the_round_trip_time() {
+    let answers = [DelaySinceReference { ssrc: 2, last_rr: 3, delay: 4 }, DelaySinceReference { ssrc: 5, last_rr: 6, delay: 7 }];
+    let bytes = write(|it| {
+        it.reference_time(1, NtpTime(9)).unwrap();
+        it.delay_since_reference(1, &answers).unwrap();
+    });
+    let read = read(&bytes);
+    let [Packet::ExtendedReport(time), Packet::ExtendedReport(delays)] = &read[..] else { panic!("{read:?}") };
+    assert!(matches!(time.blocks().next(), Some(XrBlock::ReferenceTime(NtpTime(9)))));
+    let Some(XrBlock::DelaySinceReference(blocks)) = delays.blocks().next() else { panic!() };
+    assert_eq!(blocks.iter().map(DelaySinceReference::parse).collect::<Vec<_>>(), answers);
+}
+
+/// Numbers and times of packets as they arrive: mostly one after another, some lost, some far apart.
+fn arrivals() -> impl Strategy<Value = Vec<(u64, i64)>> {
+    let gap = prop_oneof![6 => Just(1u64), 3 => 1..20u64, 1 => 1..20_000u64];
+    let delta = prop_oneof![8 => 0..256i64, 3 => -32_768..32_768i64, 1 => -70_000..70_000i64];
+    (1 << 16..1u64 << 20, 0..1i64 << 30, vec((gap, delta), 1..300)).prop_map(|(mut sequence, mut at, steps)| {
+        let step = |(gap, delta): (u64, i64)| {
+            (sequence, at) = (sequence + gap, at + delta);
+            (sequence, at)
+        };
+        steps.into_iter().map(step).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn transport_feedback_tells_every_arrival(arrivals in arrivals(), space in 40..1400usize) {
+        let mut rest = &arrivals[..];
+        let mut space = vec![0xAA; space];
+        let mut told = Vec::new();
+        while !rest.is_empty() {
+            let mut writer = Writer::new(&mut space);
+            let taken = writer.transport_cc(1, 2, 7, rest.iter().copied());
+            prop_assert!(taken.is_some_and(|it| it > 0));
+            let len = writer.len();
+            let Packet::TransportCc(feedback) = &read(&space[..len])[0] else { panic!() };
+            let base = rest[0].0;
+            let part: Vec<_> = feedback.arrivals().zip(base..).filter_map(|(it, sequence)| {
+                assert_eq!(it.sequence, sequence as u16);
+                Some((sequence, it.at_ticks?))
+            }).collect();
+            prop_assert_eq!(&part, &rest[..taken.unwrap()]);
+            prop_assert_eq!(u64::from(feedback.status_count), part.last().unwrap().0 - base + 1);
+            told.extend(part);
+            rest = &rest[taken.unwrap()..];
+        }
+        prop_assert_eq!(told, arrivals);
+    }
+
+    #[test]
+    fn nacks_tell_every_loss(lost in btree_set(any::<u16>(), 1..100)) {
+        let bytes = write(|it| it.nack(1, 2, lost.iter().copied()).unwrap());
+        let Packet::Nack(nack) = &read(&bytes)[0] else { panic!() };
+        prop_assert!(nack.lost().eq(lost));
+    }
+
+    #[test]
+    fn blocks_come_back(words: [u32; 5], fraction_lost: u8, cumulative_lost in -(1 << 23)..1 << 23) {
+        let [ssrc, highest_sequence, jitter, last_sr, delay_since_last_sr] = words;
+        let block = ReportBlock { ssrc, fraction_lost, cumulative_lost, highest_sequence, jitter, last_sr, delay_since_last_sr };
+        let bytes = write(|it| it.receiver_report(1, &[block]).unwrap());
+        let Packet::ReceiverReport(report) = &read(&bytes)[0] else { panic!() };
+        prop_assert_eq!(report.blocks().collect::<Vec<_>>(), [block]);
+    }
+
+    #[test]
+    fn estimates_lose_little(bitrate_bps: u64) {
+        let bytes = write(|it| it.remb(1, bitrate_bps, &[]).unwrap());
+        let Packet::Remb(remb) = &read(&bytes)[0] else { panic!() };
+        prop_assert!(remb.bitrate_bps <= bitrate_bps && bitrate_bps - remb.bitrate_bps <= bitrate_bps >> 17);
+    }
+
+    #[test]
+    fn any_input(compound in vec(any::<u8>(), 0..200)) { fuzz(&compound); }
+
+    #[test]
+    fn any_body(count in 0..32u8, packet_type in 200..208u8, mut body in vec(any::<u8>(), 0..120)) {
+        body.truncate(body.len() / 4 * 4);
+        let mut packet = vec![0x80 | count, packet_type, 0, (body.len() / 4) as u8];
+        packet.extend(body);
+        fuzz(&packet);
+    }
+}
