@@ -5,7 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod channel_data;
 pub mod clock;
+pub mod demux;
 pub mod net;
 pub mod rtcp;
 pub mod rtp;
+pub mod stun;
