@@ -15,6 +15,8 @@ pub struct Config {
     pub participants_per_room_max: usize,
     /// Tracks that one participant publishes: camera, microphone, screen with sound, and room for a few more.
     pub publications_per_participant_max: usize,
+    /// Tracks that one participant receives. A browser shows no more at once with pleasure.
+    pub subscriptions_per_participant_max: usize,
     /// A track's name, in bytes.
     pub track_name_bytes_max: usize,
     /// One SDP text. Chromium's offer with 30 video m-lines has about 150 KB.
@@ -46,6 +48,7 @@ impl Default for Config {
             participants_max: 20_000,
             participants_per_room_max: 1_000,
             publications_per_participant_max: 8,
+            subscriptions_per_participant_max: 256,
             track_name_bytes_max: 128,
             sdp_bytes_max: 256 * 1024,
             message_bytes_max: 320 * 1024,

@@ -1,11 +1,29 @@
 //! Rooms and people: who may join, who hears whom, and what clients are told. Media is behind [`media::Media`]; SDP passes through as text.
+//!
+//! ```text
+//!   ws   http            thin and async: a WebSocket, a WHIP or WHEP request
+//!     \  /
+//!    signal              one lock around the rules, a queue to every client
+//!       |
+//!   rooms → room         the rules: no clock, no task, no socket ──→ media (a trait)
+//! ```
 
 #![forbid(unsafe_code)]
 
+mod bucket;
 mod config;
+mod cors;
+mod http;
 pub mod media;
+mod message;
+mod page;
+mod people;
+mod problem;
+mod room;
+mod rooms;
 mod signal;
 pub mod token;
+mod ws;
 
 pub use config::Config;
 pub use signal::{Counts, Signal};

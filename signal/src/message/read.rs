@@ -1,0 +1,171 @@
+//! Reads requests. Total: every text is a request or names the field that is wrong. Unknown fields are ignored, so that newer clients
+//! can speak to older servers.
+
+use serde_json::{Map, Value};
+
+use super::{ErrorCode, Request, Track, TrackSource};
+use crate::media::PublicationId;
+
+/// How long things may be, in bytes (`tracks_max`: items).
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub sdp_bytes_max: usize,
+    pub track_name_bytes_max: usize,
+    pub tracks_max: usize,
+}
+
+const MID_BYTES_MAX: usize = 64;
+const CANDIDATE_BYTES_MAX: usize = 1024;
+
+/// Why a text is not a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The request's id, if that much could be read.
+    pub id: Option<u64>,
+    pub code: ErrorCode,
+    /// Path of the field at fault, as in `tracks[1].mid`.
+    pub field: Option<String>,
+    pub message: String,
+}
+
+/// A request and its id.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn parse(text: &str, bounds: &Bounds) -> Result<(u64, Request), Unreadable> {
+    let fault = |id, code, field: Option<&str>, message: &str| Unreadable {
+        id,
+        code,
+        field: field.map(str::to_owned),
+        message: message.to_owned(),
+    };
+    let value: Value = serde_json::from_str(text).map_err(|_| fault(None, ErrorCode::Malformed, None, "not JSON"))?;
+    let Value::Object(map) = &value else {
+        return Err(fault(None, ErrorCode::Malformed, None, "not a JSON object"));
+    };
+    let Some(id) = map.get("id").and_then(Value::as_u64).filter(|id| *id < 1 << 53) else {
+        return Err(fault(None, ErrorCode::Malformed, Some("id"), "must be a whole number from 0 to 2^53 - 1"));
+    };
+    let Some(kind) = map.get("type").and_then(Value::as_str) else {
+        return Err(fault(Some(id), ErrorCode::Malformed, Some("type"), "must be text"));
+    };
+    let fields = Fields { map, path: String::new() };
+    match request(kind, &fields, bounds) {
+        Ok(Some(request)) => Ok((id, request)),
+        Ok(None) => Err(fault(Some(id), ErrorCode::UnknownType, Some("type"), "no request has this type")),
+        Err(Wrong { field, message, code }) => Err(Unreadable { id: Some(id), code, field: Some(field), message }),
+    }
+}
+
+/// `None`: no request has this type.
+fn request(kind: &str, fields: &Fields, bounds: &Bounds) -> Result<Option<Request>, Wrong> {
+    Ok(Some(match kind {
+        "join" => Request::Join { auto_subscribe: fields.bool_or("auto_subscribe", true)? },
+        "offer" => Request::Offer {
+            sdp: fields.text("sdp", bounds.sdp_bytes_max)?,
+            tracks: fields.list("tracks", bounds.tracks_max)?.iter().map(|fields| track(fields, bounds)).collect::<Result<_, _>>()?,
+        },
+        "candidate" => Request::Candidate { candidate: fields.text("candidate", CANDIDATE_BYTES_MAX)? },
+        "publish" => Request::Publish { track: track(fields, bounds)? },
+        "unpublish" => Request::Unpublish { publication: fields.publication()? },
+        "subscribe" => Request::Subscribe { publication: fields.publication()? },
+        "unsubscribe" => Request::Unsubscribe { publication: fields.publication()? },
+        "mute" => Request::Mute { publication: fields.publication()?, muted: fields.bool("muted")? },
+        "leave" => Request::Leave,
+        "ping" => Request::Ping,
+        _ => return Ok(None),
+    }))
+}
+
+fn track(fields: &Fields, bounds: &Bounds) -> Result<Track, Wrong> {
+    Ok(Track {
+        mid: fields.text("mid", MID_BYTES_MAX)?,
+        source: match fields.optional("source") {
+            None => None,
+            Some(value) => {
+                Some(track_source(value).ok_or_else(|| fields.wrong("source", "must be camera, microphone, screen or screen_audio"))?)
+            }
+        },
+        name: fields.text_or_empty("name", bounds.track_name_bytes_max)?,
+        muted: fields.bool_or("muted", false)?,
+    })
+}
+
+fn track_source(value: &Value) -> Option<TrackSource> {
+    Some(match value.as_str()? {
+        "camera" => TrackSource::Camera,
+        "microphone" => TrackSource::Microphone,
+        "screen" => TrackSource::Screen,
+        "screen_audio" => TrackSource::ScreenAudio,
+        _ => return None,
+    })
+}
+
+struct Wrong {
+    field: String,
+    message: String,
+    code: ErrorCode,
+}
+
+/// An object's fields, with the path that leads to it.
+struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    path: String,
+}
+
+impl<'a> Fields<'a> {
+    fn wrong(&self, name: &str, message: impl Into<String>) -> Wrong {
+        Wrong { field: format!("{}{name}", self.path), message: message.into(), code: ErrorCode::Malformed }
+    }
+
+    /// Null counts as missing.
+    fn optional(&self, name: &str) -> Option<&'a Value> {
+        self.map.get(name).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, name: &str, bytes_max: usize) -> Result<String, Wrong> {
+        let Some(text) = self.optional(name).and_then(Value::as_str) else {
+            return Err(self.wrong(name, "must be text"));
+        };
+        if text.len() > bytes_max {
+            let message = format!("is longer than {bytes_max} bytes");
+            return Err(Wrong { code: ErrorCode::TooLarge, ..self.wrong(name, message) });
+        }
+        Ok(text.to_owned())
+    }
+
+    fn text_or_empty(&self, name: &str, bytes_max: usize) -> Result<String, Wrong> {
+        if self.optional(name).is_none() { Ok(String::new()) } else { self.text(name, bytes_max) }
+    }
+
+    fn bool(&self, name: &str) -> Result<bool, Wrong> {
+        self.optional(name).and_then(Value::as_bool).ok_or_else(|| self.wrong(name, "must be true or false"))
+    }
+
+    fn bool_or(&self, name: &str, default: bool) -> Result<bool, Wrong> {
+        if self.optional(name).is_none() { Ok(default) } else { self.bool(name) }
+    }
+
+    fn publication(&self) -> Result<PublicationId, Wrong> {
+        let text = self.text("publication", 16)?;
+        u64::from_str_radix(&text, 16).map(PublicationId).map_err(|_| self.wrong("publication", "must be a publication's id"))
+    }
+
+    /// A list of objects; a missing one is empty.
+    fn list(&self, name: &str, items_max: usize) -> Result<Vec<Fields<'a>>, Wrong> {
+        let Some(value) = self.optional(name) else { return Ok(Vec::new()) };
+        let Some(items) = value.as_array() else { return Err(self.wrong(name, "must be a list")) };
+        if items.len() > items_max {
+            let message = format!("has more than {items_max} items");
+            return Err(Wrong { code: ErrorCode::TooLarge, ..self.wrong(name, message) });
+        }
+        items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| match item {
+                Value::Object(map) => Ok(Fields { map, path: format!("{}{name}[{index}].", self.path) }),
+                _ => Err(self.wrong(&format!("{name}[{index}]"), "must be an object")),
+            })
+            .collect()
+    }
+}

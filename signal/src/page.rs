@@ -1,0 +1,45 @@
+//! The web page and the JavaScript client, inside the binary.
+
+use axum::Router;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use crate::cors::any_origin;
+use crate::signal::Signal;
+
+/// Nothing from elsewhere, no inline script, in nobody's frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+    media-src 'self' blob: mediastream:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+pub fn routes() -> Router<Signal> {
+    // The client is a module that pages of other origins import.
+    let client = Router::new()
+        .route("/client/pointsman.js", get(|| async { file(SCRIPT, include_str!("../web/client/pointsman.js")) }))
+        .layer(middleware::from_fn(any_origin));
+    Router::new()
+        .route("/", get(|| async { file(HTML, include_str!("../web/index.html")) }))
+        .route("/page/page.js", get(|| async { file(SCRIPT, include_str!("../web/page/page.js")) }))
+        .route("/page/gallery.js", get(|| async { file(SCRIPT, include_str!("../web/page/gallery.js")) }))
+        .route("/page/page.css", get(|| async { file(STYLE, include_str!("../web/page/page.css")) }))
+        .route("/page/icon.svg", get(|| async { file(SVG, include_str!("../web/page/icon.svg")) }))
+        .merge(client)
+}
+
+fn file(content_type: &'static str, body: &'static str) -> impl IntoResponse {
+    let headers: [(HeaderName, &'static str); 5] = [
+        (CONTENT_TYPE, content_type),
+        // Small, and a new binary must be seen at once.
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // The address may hold a token.
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, body)
+}

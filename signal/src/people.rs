@@ -1,0 +1,252 @@
+//! One participant of a room and what it publishes and receives: plain values.
+
+use crate::media::{Front, Kind, ParticipantId, PublicationId, Published, Source, Waiting};
+use crate::message::{Negotiate, ParticipantInfo, PublicationInfo, Track, TrackSource, You, kind_text, participant_text, publication_text};
+use crate::token::Claims;
+
+/// What a verified token says about who comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub room: String,
+    pub identity: String,
+    pub name: String,
+    pub metadata: String,
+    pub may_publish: bool,
+    pub may_subscribe: bool,
+    pub admin: bool,
+    pub hidden: bool,
+}
+
+impl From<Claims> for Ticket {
+    fn from(claims: Claims) -> Self {
+        let Claims { iss: _, sub, exp: _, nbf: _, name, metadata, video } = claims;
+        Self {
+            identity: sub,
+            name,
+            metadata,
+            // Who is hidden has no one to publish to.
+            may_publish: video.may_publish() && !video.hidden,
+            may_subscribe: video.may_subscribe(),
+            admin: video.room_admin,
+            hidden: video.hidden,
+            room: video.room,
+        }
+    }
+}
+
+/// By which door someone comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The WebSocket.
+    Call { auto_subscribe: bool },
+    /// WHIP.
+    Publisher,
+    /// WHEP.
+    Player(Plan),
+}
+
+/// What a WHEP player wants to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Whose publications come first; nobody: the whole room in order of joining.
+    pub first: Option<String>,
+    /// m-lines in its offer.
+    pub audio: u16,
+    pub video: u16,
+}
+
+impl Plan {
+    pub fn slots(&self, kind: Kind) -> usize {
+        usize::from(match kind {
+            Kind::Audio => self.audio,
+            Kind::Video => self.video,
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Participant {
+    pub id: ParticipantId,
+    pub ticket: Ticket,
+    pub entry: Entry,
+    pub connected: bool,
+    pub publications: Vec<Publication>,
+    pub subscriptions: Vec<Subscription>,
+    /// What the client should still offer, and whether it must be told.
+    pub waiting: Waiting,
+    pub negotiate_due: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    pub source: Source,
+    /// Where it comes out, once there is an m-line.
+    pub mid: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    pub id: PublicationId,
+    pub mid: String,
+    pub kind: Kind,
+    pub source: TrackSource,
+    pub name: String,
+    pub muted: bool,
+    pub muted_by_server: bool,
+    /// Taken away by `unpublish`: still sent, but shown to nobody.
+    pub withheld: bool,
+    pub codec: String,
+    pub simulcast: bool,
+}
+
+impl Participant {
+    pub fn new(id: ParticipantId, ticket: Ticket, entry: Entry) -> Self {
+        Self {
+            id,
+            ticket,
+            entry,
+            connected: false,
+            publications: Vec::new(),
+            subscriptions: Vec::new(),
+            waiting: Waiting::default(),
+            negotiate_due: false,
+        }
+    }
+
+    pub fn front(&self) -> Front {
+        match self.entry {
+            Entry::Call { .. } => Front::Call,
+            Entry::Publisher | Entry::Player(_) => Front::Http,
+        }
+    }
+
+    /// Whether it is told what happens.
+    pub fn listens(&self) -> bool {
+        matches!(self.entry, Entry::Call { .. })
+    }
+
+    /// Whether it has an identity of its own in the room: a player is only a viewer, and never stands in its publisher's place.
+    pub fn holds_identity(&self) -> bool {
+        !matches!(self.entry, Entry::Player(_))
+    }
+
+    /// Whether others are told of it.
+    pub fn visible(&self) -> bool {
+        self.holds_identity() && !self.ticket.hidden
+    }
+
+    pub fn may_publish(&self) -> bool {
+        self.ticket.may_publish && self.holds_identity()
+    }
+
+    pub fn may_subscribe(&self) -> bool {
+        self.ticket.may_subscribe && !matches!(self.entry, Entry::Publisher)
+    }
+
+    pub fn auto_subscribes(&self) -> bool {
+        matches!(self.entry, Entry::Call { auto_subscribe: true }) && self.may_subscribe()
+    }
+
+    /// What others may receive of it.
+    pub fn shown(&self) -> impl Iterator<Item = &Publication> {
+        let visible = self.visible();
+        self.publications.iter().filter(move |publication| visible && !publication.withheld)
+    }
+
+    pub fn publication_mut(&mut self, id: PublicationId) -> Option<&mut Publication> {
+        self.publications.iter_mut().find(|publication| publication.id == id)
+    }
+
+    pub fn subscription(&self, id: PublicationId) -> Option<&Subscription> {
+        self.subscriptions.iter().find(|subscription| subscription.source.publication == id)
+    }
+
+    pub fn source(&self, publication: &Publication) -> Source {
+        Source { publication: publication.id, publisher: self.id, kind: publication.kind }
+    }
+
+    pub fn text(&self) -> String {
+        participant_text(self.id)
+    }
+
+    pub fn info(&self) -> ParticipantInfo {
+        ParticipantInfo {
+            id: self.text(),
+            identity: self.ticket.identity.clone(),
+            name: self.ticket.name.clone(),
+            metadata: self.ticket.metadata.clone(),
+            connected: self.connected,
+            publications: self.shown().map(Publication::info).collect(),
+        }
+    }
+
+    pub fn you(&self) -> You {
+        You {
+            id: self.text(),
+            identity: self.ticket.identity.clone(),
+            name: self.ticket.name.clone(),
+            can_publish: self.may_publish(),
+            can_subscribe: self.may_subscribe(),
+            admin: self.ticket.admin,
+        }
+    }
+}
+
+impl Publication {
+    pub fn new(published: Published, track: Option<&Track>) -> Self {
+        let Published { publication, mid, kind, codec, simulcast } = published;
+        let mut new = Self {
+            id: publication,
+            mid,
+            kind,
+            source: default_source(kind),
+            name: String::new(),
+            muted: false,
+            muted_by_server: false,
+            withheld: false,
+            codec,
+            simulcast,
+        };
+        if let Some(track) = track {
+            new.describe(track);
+        }
+        new
+    }
+
+    /// Takes over what the client says about it; true if that changed anything.
+    pub fn describe(&mut self, track: &Track) -> bool {
+        // A source of the other kind is the client's slip, and harms only its label.
+        let source = track.source.filter(|source| source.kind() == self.kind).unwrap_or(default_source(self.kind));
+        let changed = source != self.source || track.name != self.name || track.muted != self.muted;
+        self.source = source;
+        self.name.clone_from(&track.name);
+        self.muted = track.muted;
+        changed
+    }
+
+    pub fn info(&self) -> PublicationInfo {
+        PublicationInfo {
+            id: publication_text(self.id),
+            kind: kind_text(self.kind),
+            source: self.source,
+            name: self.name.clone(),
+            muted: self.muted || self.muted_by_server,
+            muted_by_server: self.muted_by_server,
+            codec: self.codec.clone(),
+            simulcast: self.simulcast,
+        }
+    }
+}
+
+pub fn default_source(kind: Kind) -> TrackSource {
+    match kind {
+        Kind::Audio => TrackSource::Microphone,
+        Kind::Video => TrackSource::Camera,
+    }
+}
+
+impl From<Waiting> for Negotiate {
+    fn from(Waiting { audio, video }: Waiting) -> Self {
+        Self { audio, video }
+    }
+}

@@ -1,0 +1,89 @@
+//! HTTP errors as `application/problem+json` (RFC 9457).
+
+use axum::Json;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::message::ErrorCode;
+use crate::room::Refusal;
+use crate::token::TokenError;
+
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    /// What is wrong and what would be right, for the developer at the other end.
+    detail: String,
+    headers: HeaderMap,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), headers: HeaderMap::new() }
+    }
+
+    fn with(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// No token at all (RFC 6750 §3.1: then no error code).
+    pub fn no_token() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer …")
+            .with(WWW_AUTHENTICATE, r#"Bearer realm="pointsman""#)
+    }
+
+    pub fn token(error: TokenError) -> Self {
+        let challenge = format!(r#"Bearer realm="pointsman", error="invalid_token", error_description="{error}""#);
+        Self::new(StatusCode::UNAUTHORIZED, error.to_string()).with(WWW_AUTHENTICATE, &challenge)
+    }
+
+    /// A good token that does not grant this.
+    pub fn forbidden(detail: &str) -> Self {
+        let challenge = format!(r#"Bearer realm="pointsman", error="insufficient_scope", error_description="{detail}""#);
+        Self::new(StatusCode::FORBIDDEN, detail).with(WWW_AUTHENTICATE, &challenge)
+    }
+
+    pub fn method(allow: &'static str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("this address takes {allow}")).with(ALLOW, allow)
+    }
+
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(RETRY_AFTER, "5")
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, message, field: _ } = refusal;
+        match code {
+            ErrorCode::Malformed | ErrorCode::UnknownType | ErrorCode::BadSdp | ErrorCode::AlreadyJoined => {
+                Self::new(StatusCode::BAD_REQUEST, message)
+            }
+            ErrorCode::UnacceptableSdp => Self::new(StatusCode::UNPROCESSABLE_ENTITY, message),
+            ErrorCode::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
+            ErrorCode::Forbidden => Self::forbidden(&message),
+            ErrorCode::NotFound => Self::new(StatusCode::NOT_FOUND, message),
+            // The participant was gone before it was there: someone else took its identity meanwhile.
+            ErrorCode::NotJoined => Self::new(StatusCode::CONFLICT, message),
+            ErrorCode::Full | ErrorCode::Busy => Self::busy(message),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, detail, headers } = self;
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "detail": detail,
+        });
+        let mut response = (status, headers, Json(body)).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}

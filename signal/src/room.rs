@@ -1,0 +1,466 @@
+//! One room: who is in it, in order of joining, who publishes what, who receives it. No clock, no task, no socket: inputs come in from
+//! [`Rooms`](crate::rooms::Rooms), the media side is told through its trait, and what clients must hear is queued.
+
+use std::collections::BTreeMap;
+
+use crate::config::Config;
+use crate::media::{Answer, Kind, Media, MediaError, ParticipantId, Placed, Placement, PublicationId, Published, Source};
+use crate::message::{ErrorCode, LeaveReason, OnMid, ServerMessage, Track, participant_text, publication_text};
+use crate::people::{Participant, Publication, Subscription};
+
+mod player;
+
+/// Something that must be done outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    Tell {
+        to: Vec<ParticipantId>,
+        message: ServerMessage,
+    },
+    /// The participant is gone; whoever holds its connection ends it.
+    Ended {
+        participant: ParticipantId,
+        reason: LeaveReason,
+    },
+}
+
+/// A request that could not be met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: ErrorCode,
+    pub message: String,
+    pub field: Option<&'static str>,
+}
+
+impl Refusal {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), field: None }
+    }
+    pub fn of(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
+    }
+    fn no_publication() -> Self {
+        Self::new(ErrorCode::NotFound, "no such publication").of("publication")
+    }
+}
+
+impl From<MediaError> for Refusal {
+    fn from(error: MediaError) -> Self {
+        let code = match error {
+            MediaError::Malformed { .. } => ErrorCode::BadSdp,
+            MediaError::Unacceptable { .. } => ErrorCode::UnacceptableSdp,
+            MediaError::UnknownParticipant => ErrorCode::NotJoined,
+            MediaError::Busy => ErrorCode::Busy,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// What the rules reach out to.
+pub struct World<'a> {
+    pub limits: &'a Config,
+    pub media: &'a dyn Media,
+    pub outputs: &'a mut Vec<Output>,
+}
+
+impl World<'_> {
+    pub fn tell(&mut self, to: ParticipantId, message: ServerMessage) {
+        self.outputs.push(Output::Tell { to: vec![to], message });
+    }
+}
+
+/// Position in the order of joining, unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JoinNumber(pub u64);
+
+#[derive(Debug)]
+pub struct Room {
+    pub name: String,
+    people: BTreeMap<JoinNumber, Participant>,
+}
+
+impl Room {
+    pub fn new(name: String) -> Self {
+        Self { name, people: BTreeMap::new() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.people.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.people.is_empty()
+    }
+
+    pub fn participant(&self, number: JoinNumber) -> Option<&Participant> {
+        self.people.get(&number)
+    }
+
+    pub fn people(&self) -> impl Iterator<Item = &Participant> {
+        self.people.values()
+    }
+
+    /// Who holds this identity; players hold none.
+    pub fn holder(&self, identity: &str) -> Option<ParticipantId> {
+        self.people().find(|p| p.holds_identity() && p.ticket.identity == identity).map(|p| p.id)
+    }
+
+    /// Takes in a participant that the media side knows already, subscribes it to what it wants, and tells the others.
+    pub fn admit(&mut self, number: JoinNumber, participant: Participant, world: &mut World) {
+        if participant.visible() {
+            self.tell_others(number, ServerMessage::ParticipantJoined { participant: participant.info() }, world);
+        }
+        let auto = participant.auto_subscribes();
+        let sources: Vec<Source> = if auto { self.sources_for(number).collect() } else { Vec::new() };
+        self.people.insert(number, participant);
+        for source in sources {
+            self.receive(number, source, world);
+        }
+        self.refill(number, world);
+        // Its first offer asks for what is waiting now; `joined` says how much.
+        if let Some(participant) = self.people.get_mut(&number) {
+            participant.negotiate_due = false;
+        }
+    }
+
+    /// Ends everything of a participant and tells the others.
+    pub fn remove(&mut self, number: JoinNumber, reason: LeaveReason, world: &mut World) -> Option<Participant> {
+        let participant = self.people.remove(&number)?;
+        for publication in participant.shown() {
+            self.stop_receiving(publication.id, world);
+        }
+        world.media.close(participant.id);
+        if participant.visible() {
+            let message = ServerMessage::ParticipantLeft { participant: participant.text(), reason };
+            self.tell_others(number, message, world);
+        }
+        self.refill_players(world);
+        Some(participant)
+    }
+
+    /// Takes over the outcome of a participant's offer.
+    pub fn handle_answer(
+        &mut self,
+        number: JoinNumber,
+        request: Option<u64>,
+        answer: Answer,
+        tracks: &[Track],
+        world: &mut World,
+    ) -> Option<String> {
+        let Answer { sdp, published, placed, waiting } = answer;
+        let participant = self.people.get_mut(&number)?;
+        place(participant, &placed);
+        participant.waiting = waiting;
+        participant.negotiate_due = false;
+        if let Some(id) = request {
+            let published = published.iter().map(|p| on_mid(p.publication, &p.mid)).collect();
+            let placed = placed.iter().map(|p| on_mid(p.publication, &p.mid)).collect();
+            let message = ServerMessage::Answer { id, sdp: sdp.clone(), published, placed, negotiate: waiting.into() };
+            world.tell(participant.id, message);
+        }
+        self.take_over_publications(number, published, tracks, world);
+        Some(sdp)
+    }
+
+    fn take_over_publications(&mut self, number: JoinNumber, published: Vec<Published>, tracks: &[Track], world: &mut World) {
+        let Some(participant) = self.people.get_mut(&number) else { return };
+        let ended: Vec<PublicationId> = participant
+            .publications
+            .iter()
+            .map(|publication| publication.id)
+            .filter(|id| !published.iter().any(|published| published.publication == *id))
+            .collect();
+        for id in ended {
+            self.end_publication(number, id, world);
+        }
+        for new in published {
+            let track = tracks.iter().find(|track| track.mid == new.mid);
+            self.take_over_publication(number, new, track, world);
+        }
+    }
+
+    fn take_over_publication(&mut self, number: JoinNumber, new: Published, track: Option<&Track>, world: &mut World) {
+        let Some(participant) = self.people.get_mut(&number) else { return };
+        let id = new.publication;
+        if let Some(known) = participant.publication_mut(id) {
+            known.mid = new.mid;
+            let changed = track.is_some_and(|track| known.describe(track));
+            if changed && !known.withheld {
+                self.tell_updated(number, id, world);
+            }
+            return;
+        }
+        // The media side bounds the m-lines of an offer too; this keeps the room's own tables in bounds whatever it grants.
+        if participant.publications.len() >= world.limits.publications_per_participant_max {
+            return;
+        }
+        let mut publication = Publication::new(new, track);
+        // A second picture or sound of someone who cannot name them (WHIP) is shown next to the first, as a screen.
+        if track.is_none() && participant.publications.iter().any(|p| p.source == publication.source) {
+            publication.source = match publication.kind {
+                Kind::Audio => crate::message::TrackSource::ScreenAudio,
+                Kind::Video => crate::message::TrackSource::Screen,
+            };
+        }
+        participant.publications.push(publication);
+        self.show_publication(number, id, world);
+    }
+
+    /// Tells the others of a publication and lets it flow to those who want everything.
+    fn show_publication(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) {
+        let Some(participant) = self.people.get(&number) else { return };
+        let Some(publication) = participant.shown().find(|publication| publication.id == id) else { return };
+        let source = participant.source(publication);
+        let message = ServerMessage::PublicationStarted { participant: participant.text(), publication: publication.info() };
+        self.tell_others(number, message, world);
+        let wanting: Vec<JoinNumber> =
+            self.people.iter().filter(|(other, p)| **other != number && p.auto_subscribes()).map(|(other, _)| *other).collect();
+        for other in wanting {
+            self.receive(other, source, world);
+        }
+        self.refill_players(world);
+    }
+
+    fn end_publication(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) {
+        let Some(participant) = self.people.get_mut(&number) else { return };
+        let shown = participant.shown().any(|publication| publication.id == id);
+        participant.publications.retain(|publication| publication.id != id);
+        if shown {
+            self.hide_publication(number, id, world);
+        }
+    }
+
+    fn hide_publication(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) {
+        self.stop_receiving(id, world);
+        let Some(participant) = self.people.get(&number) else { return };
+        let message = ServerMessage::PublicationEnded { participant: participant.text(), publication: publication_text(id) };
+        self.tell_others(number, message, world);
+        self.refill_players(world);
+    }
+
+    /// `publish`: what an m-line carries from now on.
+    pub fn publish(&mut self, number: JoinNumber, track: &Track, world: &mut World) -> Result<(), Refusal> {
+        let participant = self.people.get_mut(&number).ok_or_else(Refusal::no_publication)?;
+        let publisher = participant.id;
+        let Some(publication) = participant.publications.iter_mut().find(|p| p.mid == track.mid) else {
+            return Err(Refusal::new(ErrorCode::NotFound, "no track is sent on this m-line").of("mid"));
+        };
+        let (id, changed) = (publication.id, publication.describe(track));
+        if publication.withheld {
+            publication.withheld = false;
+            world.media.set_muted(publisher, id, publication.muted_by_server);
+            self.show_publication(number, id, world);
+        } else if changed {
+            self.tell_updated(number, id, world);
+        }
+        Ok(())
+    }
+
+    /// `unpublish`: the m-line goes on sending, nobody receives it.
+    pub fn unpublish(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) -> Result<(), Refusal> {
+        let participant = self.people.get_mut(&number).ok_or_else(Refusal::no_publication)?;
+        let publisher = participant.id;
+        let publication = participant.publication_mut(id).ok_or_else(Refusal::no_publication)?;
+        if !publication.withheld {
+            publication.withheld = true;
+            world.media.set_muted(publisher, id, true);
+            self.hide_publication(number, id, world);
+        }
+        Ok(())
+    }
+
+    /// `subscribe`: the m-line's mid if there is one.
+    pub fn subscribe(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) -> Result<Option<String>, Refusal> {
+        let participant = self.people.get(&number).ok_or_else(Refusal::no_publication)?;
+        if !participant.may_subscribe() {
+            return Err(Refusal::new(ErrorCode::Forbidden, "the token does not grant canSubscribe"));
+        }
+        if let Some(subscription) = participant.subscription(id) {
+            return Ok(subscription.mid.clone());
+        }
+        let Some(source) = self.sources_for(number).find(|source| source.publication == id) else {
+            return Err(Refusal::no_publication());
+        };
+        self.receive_checked(number, source, world)
+    }
+
+    /// `unsubscribe`: also of what was not subscribed, so that it may cross the publication's end.
+    pub fn unsubscribe(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) {
+        let Some(participant) = self.people.get_mut(&number) else { return };
+        let Some(subscription) = participant.subscription(id).cloned() else { return };
+        participant.subscriptions.retain(|s| s.source.publication != id);
+        world.media.unsubscribe(participant.id, id);
+        self.place_waiting(number, subscription.source.kind, world);
+    }
+
+    /// `mute`, of one's own or (as admin) of others' publications.
+    pub fn mute(&mut self, number: JoinNumber, id: PublicationId, muted: bool, world: &mut World) -> Result<(), Refusal> {
+        let asking = self.people.get(&number).ok_or_else(Refusal::no_publication)?;
+        let own = asking.publications.iter().any(|publication| publication.id == id);
+        let admin = asking.ticket.admin;
+        let owner = self.people.iter().find(|(_, p)| p.shown().any(|publication| publication.id == id));
+        let owner = if own { number } else { *owner.ok_or_else(Refusal::no_publication)?.0 };
+        if !own && !admin {
+            return Err(Refusal::new(ErrorCode::Forbidden, "only with the grant roomAdmin may one mute others"));
+        }
+        let participant = self.people.get_mut(&owner).ok_or_else(Refusal::no_publication)?;
+        let publisher = participant.id;
+        let publication = participant.publication_mut(id).ok_or_else(Refusal::no_publication)?;
+        if own {
+            if publication.muted_by_server && !muted && !admin {
+                return Err(Refusal::new(ErrorCode::Forbidden, "muted by a moderator, who alone can lift it"));
+            }
+            publication.muted = muted;
+        }
+        if !own || (admin && !muted) {
+            publication.muted_by_server = muted;
+            world.media.set_muted(publisher, id, muted || publication.withheld);
+        }
+        let message = ServerMessage::PublicationMuted {
+            participant: participant_text(publisher),
+            publication: publication_text(id),
+            muted: publication.muted || publication.muted_by_server,
+            muted_by_server: publication.muted_by_server,
+        };
+        if publication.withheld {
+            return Ok(());
+        }
+        if !own && participant.listens() {
+            world.tell(publisher, message.clone());
+        }
+        self.tell_others(owner, message, world);
+        Ok(())
+    }
+
+    /// The media path of a participant is up.
+    pub fn handle_connected(&mut self, number: JoinNumber, world: &mut World) {
+        let Some(participant) = self.people.get_mut(&number) else { return };
+        if std::mem::replace(&mut participant.connected, true) {
+            return;
+        }
+        if participant.listens() {
+            world.tell(participant.id, ServerMessage::Connected);
+        }
+        if participant.visible() {
+            let message = ServerMessage::ParticipantUpdated { participant: participant.text(), connected: true };
+            self.tell_others(number, message, world);
+        }
+    }
+
+    /// Tells whoever must offer again. Once per input, however many subscriptions it made.
+    pub fn settle(&mut self, world: &mut World) {
+        for participant in self.people.values_mut() {
+            if std::mem::take(&mut participant.negotiate_due) && participant.listens() {
+                world.tell(participant.id, ServerMessage::Negotiate(participant.waiting.into()));
+            }
+        }
+    }
+
+    /// Everything that this participant could receive, in order of joining.
+    fn sources_for(&self, number: JoinNumber) -> impl Iterator<Item = Source> {
+        self.people.iter().filter(move |(other, _)| **other != number).flat_map(|(_, p)| p.shown().map(|publication| p.source(publication)))
+    }
+
+    /// Subscribes; what cannot be had is left out, as nobody asked for it by name.
+    fn receive(&mut self, number: JoinNumber, source: Source, world: &mut World) {
+        if let Err(refusal) = self.receive_checked(number, source, world) {
+            tracing::debug!(code = ?refusal.code, "publication not subscribed");
+        }
+    }
+
+    fn receive_checked(&mut self, number: JoinNumber, source: Source, world: &mut World) -> Result<Option<String>, Refusal> {
+        let participant = self.people.get_mut(&number).ok_or_else(Refusal::no_publication)?;
+        if participant.subscriptions.len() >= world.limits.subscriptions_per_participant_max {
+            return Err(Refusal::new(ErrorCode::Full, "too many subscriptions"));
+        }
+        if participant.subscription(source.publication).is_some() {
+            return Ok(None);
+        }
+        let mid = match world.media.subscribe(participant.id, source)? {
+            Placement::Placed { mid } => Some(mid),
+            Placement::Waiting(waiting) => {
+                participant.waiting = waiting;
+                participant.negotiate_due = true;
+                None
+            }
+        };
+        participant.subscriptions.push(Subscription { source, mid: mid.clone() });
+        if let (Some(mid), true) = (&mid, participant.listens()) {
+            let message = ServerMessage::Placed { publication: publication_text(source.publication), mid: mid.clone() };
+            world.tell(participant.id, message);
+        }
+        Ok(mid)
+    }
+
+    /// A publication is over: nobody receives it any more.
+    fn stop_receiving(&mut self, id: PublicationId, world: &mut World) {
+        let receivers: Vec<(JoinNumber, Kind)> = self
+            .people
+            .iter()
+            .filter_map(|(number, p)| p.subscription(id).map(|subscription| (*number, subscription.source.kind)))
+            .collect();
+        for (number, kind) in receivers {
+            if let Some(participant) = self.people.get_mut(&number) {
+                participant.subscriptions.retain(|s| s.source.publication != id);
+                world.media.unsubscribe(participant.id, id);
+            }
+            self.place_waiting(number, kind, world);
+        }
+    }
+
+    /// An m-line became free: the subscription that has waited longest takes it.
+    fn place_waiting(&mut self, number: JoinNumber, kind: Kind, world: &mut World) {
+        let Some(participant) = self.people.get_mut(&number) else { return };
+        let waiting = participant.subscriptions.iter_mut().find(|s| s.mid.is_none() && s.source.kind == kind);
+        let Some(subscription) = waiting else {
+            match kind {
+                Kind::Audio => participant.waiting.audio = 0,
+                Kind::Video => participant.waiting.video = 0,
+            }
+            return;
+        };
+        // Asking again is how the media side is offered the free m-line; it knows the subscription by its publication.
+        world.media.unsubscribe(participant.id, subscription.source.publication);
+        match world.media.subscribe(participant.id, subscription.source) {
+            Ok(Placement::Placed { mid }) => {
+                subscription.mid = Some(mid.clone());
+                let publication = publication_text(subscription.source.publication);
+                if participant.listens() {
+                    world.tell(participant.id, ServerMessage::Placed { publication, mid });
+                }
+            }
+            Ok(Placement::Waiting(waiting)) => participant.waiting = waiting,
+            Err(error) => {
+                tracing::debug!(%error, "waiting subscription lost");
+                let id = subscription.source.publication;
+                participant.subscriptions.retain(|s| s.source.publication != id);
+            }
+        }
+    }
+
+    fn tell_updated(&self, number: JoinNumber, id: PublicationId, world: &mut World) {
+        let Some(participant) = self.people.get(&number) else { return };
+        let Some(publication) = participant.shown().find(|publication| publication.id == id) else { return };
+        let message = ServerMessage::PublicationUpdated { participant: participant.text(), publication: publication.info() };
+        self.tell_others(number, message, world);
+    }
+
+    fn tell_others(&self, except: JoinNumber, message: ServerMessage, world: &mut World) {
+        let to: Vec<ParticipantId> =
+            self.people.iter().filter(|(number, p)| **number != except && p.listens()).map(|(_, p)| p.id).collect();
+        if !to.is_empty() {
+            world.outputs.push(Output::Tell { to, message });
+        }
+    }
+}
+
+fn place(participant: &mut Participant, placed: &[Placed]) {
+    for subscription in &mut participant.subscriptions {
+        let found = placed.iter().find(|placed| placed.publication == subscription.source.publication);
+        subscription.mid = found.map(|placed| placed.mid.clone());
+    }
+}
+
+fn on_mid(publication: PublicationId, mid: &str) -> OnMid {
+    OnMid { publication: publication_text(publication), mid: mid.to_owned() }
+}
