@@ -9,6 +9,7 @@ pub mod channel_data;
 pub mod clock;
 pub mod demux;
 pub mod net;
+pub mod payload;
 pub mod rtcp;
 pub mod rtp;
 pub mod stun;

@@ -1,0 +1,42 @@
+//! Reads fields that are not whole bytes, the highest bit first.
+
+use super::ParseError;
+
+pub struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Bits<'a> {
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// `f(n)` of the specification; at most 32 bits.
+    pub fn take(&mut self, count: u32) -> Result<u32, ParseError> {
+        let end = self.at + count as usize;
+        if end > self.bytes.len() * 8 {
+            return Err(ParseError::Truncated);
+        }
+        let mut value = 0;
+        while self.at < end {
+            let byte = self.bytes[self.at / 8];
+            value = value << 1 | u32::from(byte >> (7 - self.at % 8) & 1);
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    pub const fn skip(&mut self, count: usize) -> Result<(), ParseError> {
+        self.at += count;
+        if self.at > self.bytes.len() * 8 { Err(ParseError::Truncated) } else { Ok(()) }
+    }
+
+    /// `ns(n)`: a value below `n` (1 or more) in as few bits as it takes.
+    pub fn take_non_symmetric(&mut self, n: u32) -> Result<u32, ParseError> {
+        let width = u32::BITS - n.leading_zeros();
+        let short = (1 << width) - n;
+        let value = self.take(width - 1)?;
+        if value < short { Ok(value) } else { Ok((value << 1) - short + self.take(1)?) }
+    }
+}

@@ -1,0 +1,114 @@
+//! H.264 (RFC 6184): single NAL units, STAP-A and FU-A, as WebRTC uses them (RFC 7742 section 6.2). The other aggregations and FU-B belong to
+//! the interleaved mode, which is never negotiated.
+
+use super::{FrameInfo, ParseError};
+
+/// NAL unit types that matter here (H.264 table 7-1, RFC 6184 table 1).
+mod nal {
+    pub const SLICE: u8 = 1;
+    pub const IDR: u8 = 5;
+    pub const SPS: u8 = 7;
+    pub const PPS: u8 = 8;
+    pub const DELIMITER: u8 = 9;
+    pub const SINGLE_LAST: u8 = 23;
+    pub const STAP_A: u8 = 24;
+    pub const FU_A: u8 = 28;
+}
+
+/// What lies in one packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Some part of a picture that needs no other.
+    pub idr: bool,
+    /// A sequence parameter set: a picture that needs no other follows.
+    pub sps: bool,
+    pub pps: bool,
+    /// The first slice of a picture begins here, or an access unit delimiter or a sequence parameter set announces one.
+    pub start_of_frame: bool,
+    /// No NAL unit in it is referred to (`nal_ref_idc` 0).
+    pub non_reference: bool,
+}
+
+impl Summary {
+    pub fn parse(payload: &[u8]) -> Result<Self, ParseError> {
+        let (&first, rest) = payload.split_first().ok_or(ParseError::Truncated)?;
+        // The forbidden bit says that the unit is damaged.
+        if first & 0x80 != 0 {
+            return Err(ParseError::Invalid);
+        }
+        let mut it = Self { non_reference: first & 0x60 == 0, ..Self::default() };
+        match first & 0x1F {
+            1..=nal::SINGLE_LAST => it.add(first & 0x1F, rest.first().copied()),
+            nal::STAP_A => it.add_aggregate(rest)?,
+            nal::FU_A => {
+                let (&header, data) = rest.split_first().ok_or(ParseError::Truncated)?;
+                // RFC 6184 section 5.8: a fragment is never both the first and the last.
+                if header & 0xC0 == 0xC0 {
+                    return Err(ParseError::Invalid);
+                }
+                let starts = header & 0x80 != 0;
+                it.add(header & 0x1F, data.first().copied().filter(|_| starts));
+            }
+            _ => return Err(ParseError::Invalid),
+        }
+        Ok(it)
+    }
+
+    /// RFC 6184 section 5.7.1: units, each after its size in 16 bits.
+    fn add_aggregate(&mut self, mut rest: &[u8]) -> Result<(), ParseError> {
+        if rest.is_empty() {
+            return Err(ParseError::Truncated);
+        }
+        while !rest.is_empty() {
+            let (size, after) = rest.split_first_chunk::<2>().ok_or(ParseError::Truncated)?;
+            let size = usize::from(u16::from_be_bytes(*size));
+            let (unit, after) = after.split_at_checked(size).ok_or(ParseError::Truncated)?;
+            let (&header, data) = unit.split_first().ok_or(ParseError::Invalid)?;
+            self.add(header & 0x1F, data.first().copied());
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// `data` is the first byte after the unit's header, when the unit begins here.
+    fn add(&mut self, unit_type: u8, data: Option<u8>) {
+        // `first_mb_in_slice` opens a slice header (H.264 section 7.3.3): 0, which is one set bit, for the first of a picture.
+        let first_slice = data.is_some_and(|it| it & 0x80 != 0);
+        match unit_type {
+            nal::SLICE => self.start_of_frame |= first_slice,
+            nal::IDR => {
+                self.idr = true;
+                self.start_of_frame |= first_slice;
+            }
+            nal::SPS => {
+                self.sps = true;
+                self.start_of_frame = true;
+            }
+            nal::PPS => self.pps = true,
+            nal::DELIMITER => self.start_of_frame = true,
+            _ => {}
+        }
+    }
+
+    pub const fn frame_info(&self, marker: bool) -> FrameInfo {
+        FrameInfo {
+            keyframe: self.idr || self.sps,
+            start_of_frame: self.start_of_frame,
+            end_of_frame: marker,
+            temporal: 0,
+            spatial: 0,
+            switch_up: false,
+            discardable: self.non_reference,
+            picture_id: None,
+            tl0_index: None,
+        }
+    }
+}
+
+/// Body of the fuzz target `h264`.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn fuzz(payload: &[u8]) {
+    if let Ok(it) = Summary::parse(payload) {
+        assert!(!it.sps || it.frame_info(false).is_entry());
+    }
+}
