@@ -12,6 +12,7 @@ mod facts;
 mod packet;
 pub mod srtp;
 mod stats;
+pub mod transport;
 
 pub use command::{
     Claim, CloseReason, Codec, CodecSpec, Command, DtlsRole, Event, ExtensionIds, Fingerprint, Front, IceCredentials, Kind, ParticipantId,

@@ -13,6 +13,8 @@ pub enum DropReason {
     StunRefused,
     /// DTLS that the handshake refused.
     DtlsRefused,
+    /// Application data over DTLS: nothing here takes it yet.
+    DtlsApplicationData,
     /// DTLS for which this turn and the waiting list have no room.
     DtlsBusy,
     /// RTP or RTCP before DTLS gave the keys.
@@ -75,12 +77,13 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::UnknownProtocol,
         Self::UnknownPath,
         Self::UnknownUfrag,
         Self::StunRefused,
         Self::DtlsRefused,
+        Self::DtlsApplicationData,
         Self::DtlsBusy,
         Self::NotConnected,
         Self::Malformed,
@@ -120,6 +123,7 @@ impl DropReason {
             Self::UnknownUfrag => "unknown_ufrag",
             Self::StunRefused => "stun_refused",
             Self::DtlsRefused => "dtls_refused",
+            Self::DtlsApplicationData => "dtls_application_data",
             Self::DtlsBusy => "dtls_busy",
             Self::NotConnected => "not_connected",
             Self::Malformed => "malformed",

@@ -42,7 +42,7 @@ pub(super) struct Gcm {
 impl Gcm {
     pub(super) const TAG_LEN: usize = 16;
 
-    fn new(algorithm: &'static aws_lc_rs::aead::Algorithm, key: &[u8], salt: [u8; 12]) -> Result<Self, SrtpError> {
+    pub(super) fn new(algorithm: &'static aws_lc_rs::aead::Algorithm, key: &[u8], salt: [u8; 12]) -> Result<Self, SrtpError> {
         let key = UnboundKey::new(algorithm, key).map_err(|_| SrtpError::Key)?;
         Ok(Self { key: LessSafeKey::new(key), salt })
     }
@@ -99,7 +99,7 @@ pub(super) struct Cm {
 impl Cm {
     pub(super) const TAG_LEN: usize = 10;
 
-    fn new(key: &[u8], authentication: &[u8], salt: [u8; 14]) -> Result<Self, SrtpError> {
+    pub(super) fn new(key: &[u8], authentication: &[u8], salt: [u8; 14]) -> Result<Self, SrtpError> {
         let key = UnboundCipherKey::new(&AES_128, key).map_err(|_| SrtpError::Key)?;
         Ok(Self {
             key: EncryptingKey::ctr(key).map_err(|_| SrtpError::Key)?,

@@ -11,6 +11,9 @@ mod keys;
 mod outbound;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use inbound::Inbound;
 pub use keys::{Keys, MasterKey, Profile};
 pub use outbound::Outbound;
