@@ -9,7 +9,9 @@ mod command;
 mod config;
 mod egress;
 mod facts;
+mod negotiation;
 mod packet;
+pub mod sdp;
 pub mod srtp;
 mod stats;
 pub mod transport;
@@ -21,5 +23,6 @@ pub use command::{
 pub use config::Config;
 pub use egress::{Egress, MeshMessage, MeshPacket, ReferenceTime};
 pub use facts::{Carried, Facts, Numbered, Span};
+pub use negotiation::{Negotiation, NegotiationConfig, Place, Placement, Refusal, RefusalCause, SdpError, SubscribeError, Waiting};
 pub use packet::{PACKET_LEN_MAX, PacketBuf, PacketPool, PacketRef};
 pub use stats::{DropReason, Drops, Stats};
