@@ -159,10 +159,14 @@ impl Fleet {
     }
 
     pub fn tally(&self) -> Tally {
-        let players: Vec<&Player> = self.clients.iter().filter_map(|client| match &client.role {
-            Role::Player { flow, .. } => Some(flow),
-            Role::Publisher { .. } => None,
-        }).collect();
+        let players: Vec<&Player> = self
+            .clients
+            .iter()
+            .filter_map(|client| match &client.role {
+                Role::Player { flow, .. } => Some(flow),
+                Role::Publisher { .. } => None,
+            })
+            .collect();
         let (sent, before) = (self.sent(), self.sent_before);
         Tally {
             elapsed: self.measured_since.elapsed(),
@@ -176,7 +180,11 @@ impl Fleet {
             received_bytes: players.iter().map(|player| player.bytes).sum(),
             lost: players.iter().map(|player| player.lost()).sum(),
             foreign: players.iter().map(|player| player.foreign).sum(),
-            profile: self.clients.iter().find_map(|client| client.peer.profile()).map_or_else(String::new, |profile| format!("{profile:?}")),
+            profile: self
+                .clients
+                .iter()
+                .find_map(|client| client.peer.profile())
+                .map_or_else(String::new, |profile| format!("{profile:?}")),
             latency: self.latency.clone(),
         }
     }

@@ -250,10 +250,9 @@ mod tests {
         let (min, max) = (packets.iter().map(Vec::len).min().unwrap(), packets.iter().map(Vec::len).max().unwrap());
         assert!(max - min <= 1 && max <= 1200, "{min}..{max}");
         let payload = |n: usize| Header::parse(&packets[n]).unwrap().payload(&packets[n]).to_vec();
-        let descriptor = pointsman_wire::payload::vp8::Descriptor::parse(&payload(0)).unwrap();
-        assert!(descriptor.is_keyframe(&payload(0)), "the first frame");
-        let descriptor = pointsman_wire::payload::vp8::Descriptor::parse(&payload(7)).unwrap();
-        assert!(!descriptor.is_keyframe(&payload(7)), "the second frame");
+        let keyframe = |n: usize| pointsman_wire::payload::vp8::Descriptor::parse(&payload(n)).unwrap().frame_info(false).keyframe;
+        assert!(keyframe(0), "the first frame");
+        assert!(!keyframe(7), "the second frame");
     }
 
     #[test]

@@ -70,7 +70,8 @@ impl Front {
         let mut response = request.send(offer.to_sdp()).map_err(|error| format!("POST {url}: {error}"))?;
         let status = response.status();
         let location = response.headers().get("location").and_then(|value| value.to_str().ok()).map(|value| resolve(url, value));
-        let body = response.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_string().map_err(|error| format!("POST {url}: {error}"))?;
+        let body =
+            response.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_string().map_err(|error| format!("POST {url}: {error}"))?;
         if status != 201 {
             return Err(format!("POST {url}: {status}: {}", body.trim()));
         }

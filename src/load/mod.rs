@@ -99,7 +99,8 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
 }
 
 fn measure(args: &LoadArgs, fleet: &mut Fleet) -> Result<Report, String> {
-    let train_length = |fleet: &Fleet| args.metrics.as_deref().map(|url| fleet.front().get(url).map(|text| TrainLength::read(&text))).transpose();
+    let train_length =
+        |fleet: &Fleet| args.metrics.as_deref().map(|url| fleet.front().get(url).map(|text| TrainLength::read(&text))).transpose();
     let usage = || args.server_pid.map(cost::Usage::of).transpose();
     fleet.reset();
     let (trains_before, before) = (train_length(fleet)?, usage()?);

@@ -8,7 +8,7 @@ use dimpl::{Dtls, DtlsCertificate, Output, SrtpProfile};
 use pointsman_sfu::DtlsRole;
 use pointsman_sfu::srtp::{Inbound, Keys, Outbound, Profile};
 use pointsman_wire::demux::{self, Class as Datagram};
-use pointsman_wire::stun::{Class, Key, Message, Method, TransactionId, Type, Writer};
+use pointsman_wire::stun::{Class, Key, Message, Method, TransactionId, Writer, attribute};
 
 use super::front::Answer;
 
@@ -139,9 +139,8 @@ impl Peer {
             Datagram::Rtp => {
                 let header = pointsman_wire::rtp::Header::parse_protected(datagram).ok()?;
                 let (inbound, _, _) = self.srtp.as_mut()?;
-                let (len, _) = inbound
-                    .unprotect_rtp(datagram, header.header_len, header.ssrc, header.sequence, &mut self.buffer[..])
-                    .ok()?;
+                let (len, _) =
+                    inbound.unprotect_rtp(datagram, header.header_len, header.ssrc, header.sequence, &mut self.buffer[..]).ok()?;
                 return Some(Plain::Rtp(&self.buffer[..len]));
             }
             Datagram::Rtcp => {
@@ -176,10 +175,10 @@ impl Peer {
         id[8..].copy_from_slice(&(self.transaction as u32).to_be_bytes());
         let mut out = [0; 256];
         let written = Writer::new(&mut out, Class::Request, Method::BINDING, TransactionId(id))
-            .attribute(Type::USERNAME, &self.username)
-            .u32(Type::PRIORITY, PRIORITY)
-            .u64(Type::ICE_CONTROLLING, self.seed)
-            .attribute(Type::USE_CANDIDATE, &[])
+            .attribute(attribute::Type::USERNAME, &self.username)
+            .u32(attribute::Type::PRIORITY, PRIORITY)
+            .u64(attribute::Type::ICE_CONTROLLING, self.seed)
+            .attribute(attribute::Type::USE_CANDIDATE, &[])
             .integrity(&self.key)
             .fingerprint()
             .finish();
@@ -246,6 +245,7 @@ fn keys(profile: SrtpProfile, material: &[u8], seed: u64) -> Option<(Inbound, Ou
         SrtpProfile::AEAD_AES_128_GCM => Profile::AeadAes128Gcm,
         SrtpProfile::AEAD_AES_256_GCM => Profile::AeadAes256Gcm,
         SrtpProfile::AES128_CM_SHA1_80 => Profile::AesCm128HmacSha1_80,
+        _ => return None,
     };
     let keys = Keys::from_exporter(profile, material, DtlsRole::Client).ok()?;
     Some((Inbound::new(&keys.inbound, SOURCES_MAX, seed).ok()?, Outbound::new(&keys.outbound).ok()?, profile))

@@ -73,7 +73,8 @@ impl Report {
 
     pub fn to_json(&self) -> String {
         let tally = &self.tally;
-        let number = |value: Option<f64>| value.map_or(serde_json::Value::Null, |value| serde_json::json!((value * 1000.0).round() / 1000.0));
+        let number =
+            |value: Option<f64>| value.map_or(serde_json::Value::Null, |value| serde_json::json!((value * 1000.0).round() / 1000.0));
         serde_json::json!({
             "seconds": number(Some(tally.elapsed.as_secs_f64())),
             "publishers": tally.publishers,
@@ -108,12 +109,22 @@ impl fmt::Display for Report {
             writeln!(f, "without media  {} subscribers", tally.players_without_media)?;
         }
         writeln!(f, "sent           {} packets, {:.0}/s, {} keyframes", tally.sent, rate(tally.sent), tally.keyframes)?;
-        writeln!(f, "received       {} packets, {:.0}/s, {:.1} Mbit/s", tally.received, rate(tally.received), tally.received_bytes as f64 * 8e-6 / seconds)?;
+        writeln!(
+            f,
+            "received       {} packets, {:.0}/s, {:.1} Mbit/s",
+            tally.received,
+            rate(tally.received),
+            tally.received_bytes as f64 * 8e-6 / seconds
+        )?;
         writeln!(f, "lost           {}", tally.lost)?;
         writeln!(f, "latency        p50 {:.2} ms, p99 {:.2} ms", self.latency_ms(0.5), self.latency_ms(0.99))?;
         if let (Some(usage), Some(cost)) = (self.server, self.cpu_ns_per_packet()) {
             let cores = usage.cpu_ns as f64 / tally.elapsed.as_nanos() as f64;
-            writeln!(f, "server         {cost:.0} ns CPU per forwarded packet, {cores:.2} cores, {:.1} MiB", usage.rss_bytes as f64 / (1 << 20) as f64)?;
+            writeln!(
+                f,
+                "server         {cost:.0} ns CPU per forwarded packet, {cores:.2} cores, {:.1} MiB",
+                usage.rss_bytes as f64 / (1 << 20) as f64
+            )?;
         }
         if let Some(length) = self.train_length {
             writeln!(f, "train length   {length:.2} packets")?;
@@ -129,20 +140,36 @@ mod tests {
     #[test]
     fn the_mean_train_length_is_that_of_the_measured_time() {
         let text = |sum: u32, count: u32| {
-            format!("# HELP x\npointsman_engine_train_length_sum{{shard=\"0\"}} {sum}\npointsman_engine_train_length_sum{{shard=\"1\"}} 10\npointsman_engine_train_length_count{{shard=\"0\"}} {count}\n")
+            format!(
+                "# HELP x\npointsman_engine_train_length_sum{{shard=\"0\"}} {sum}\npointsman_engine_train_length_sum{{shard=\"1\"}} 10\npointsman_engine_train_length_count{{shard=\"0\"}} {count}\n"
+            )
         };
         let (before, after) = (TrainLength::read(&text(100, 50)), TrainLength::read(&text(500, 150)));
         assert_eq!(before, TrainLength { packets: 110.0, trains: 50.0 });
         let mut latency = Histogram::new(3).expect("three digits");
         latency.record(2_000_000).expect("in range");
         let tally = Tally {
-            elapsed: Duration::from_secs(2), publishers: 1, players: 5, players_without_media: 0, sent: 100, sent_bytes: 1, received: 500, received_bytes: 1,
-            lost: 0, foreign: 0, keyframes: 1, profile: "x".into(), latency,
+            elapsed: Duration::from_secs(2),
+            publishers: 1,
+            players: 5,
+            players_without_media: 0,
+            sent: 100,
+            sent_bytes: 1,
+            received: 500,
+            received_bytes: 1,
+            lost: 0,
+            foreign: 0,
+            keyframes: 1,
+            profile: "x".into(),
+            latency,
         };
         let usage = |cpu_ns| Usage { cpu_ns, rss_bytes: 1 << 20 };
         let report = Report::new(tally, Some((usage(1_000_000), usage(2_000_000))), Some((before, after)));
         let json: serde_json::Value = serde_json::from_str(&report.to_json()).expect("JSON");
-        assert_eq!((json["train_length"].as_f64(), json["server_cpu_ns_per_packet"].as_f64(), json["received"].as_u64()), (Some(4.0), Some(2000.0), Some(500)));
+        assert_eq!(
+            (json["train_length"].as_f64(), json["server_cpu_ns_per_packet"].as_f64(), json["received"].as_u64()),
+            (Some(4.0), Some(2000.0), Some(500))
+        );
         assert!(report.to_string().contains("2000 ns CPU per forwarded packet"));
     }
 }
