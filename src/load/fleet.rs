@@ -10,7 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 use pointsman_wire::clock::NtpTime;
 use pointsman_wire::rtcp;
 
-use super::flow::{AUDIO_INTERVAL, Player, Publisher, Rate, Sending};
+use super::flow::{AUDIO_INTERVAL, Player, Publisher, Rate, Sending, latencies};
 use super::front::{Front, Offer, Resource, Ssrcs};
 use super::peer::{Identity, Peer, Plain, State};
 use super::report::Tally;
@@ -58,7 +58,7 @@ impl Fleet {
             events: Events::with_capacity(1024),
             clients: Vec::new(),
             start: now,
-            latency: Histogram::new(3).map_err(|error| format!("histogram: {error}"))?,
+            latency: latencies()?,
             measured_since: now,
             sent_before: (0, 0, 0),
         })

@@ -146,7 +146,7 @@ mod tests {
         };
         let (before, after) = (TrainLength::read(&text(100, 50)), TrainLength::read(&text(500, 150)));
         assert_eq!(before, TrainLength { packets: 110.0, trains: 50.0 });
-        let mut latency = Histogram::new(3).expect("three digits");
+        let mut latency = super::super::flow::latencies().expect("bounds");
         latency.record(2_000_000).expect("in range");
         let tally = Tally {
             elapsed: Duration::from_secs(2),
