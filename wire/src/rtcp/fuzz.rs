@@ -28,7 +28,7 @@ fn rewrite(packet: &Packet<'_>, writer: &mut Writer<'_>) -> Option<()> {
         Packet::Nack(it) => writer.nack(it.sender, it.media, it.lost()),
         Packet::TransportCc(it) => {
             let arrivals = || it.arrivals().zip(1 << 16..).filter_map(|(it, at)| Some((at, it.at_ticks?)));
-            let taken = writer.transport_cc(it.sender, it.media, it.feedback_count, arrivals())?;
+            let taken = writer.transport_cc(it.sender, it.media, it.feedback_count, 1 << 16, arrivals())?;
             (taken == arrivals().count()).then_some(())
         }
         Packet::Pli { sender, media } => writer.pli(*sender, *media),

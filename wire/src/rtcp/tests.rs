@@ -119,7 +119,7 @@ fn transport_feedback_by_hand() {
 #[test]
 fn a_steady_stream_is_one_run() {
     let arrivals = (100..200u64).map(|it| (it, it as i64 * 4));
-    let bytes = write(|it| assert_eq!(it.transport_cc(1, 2, 0, arrivals.clone()), Some(100)));
+    let bytes = write(|it| assert_eq!(it.transport_cc(1, 2, 0, 100, arrivals.clone()), Some(100)));
     assert_eq!(bytes.len(), 12 + 8 + 2 + 100 + 2);
     assert_eq!(bytes[20..22], [0x20, 100]);
 }
@@ -127,10 +127,10 @@ fn a_steady_stream_is_one_run() {
 #[test]
 fn what_is_too_far_apart_goes_into_the_next_feedback() {
     let far = [(1, 0), (2, 40_000)];
-    assert_eq!(write(|it| assert_eq!(it.transport_cc(1, 2, 0, far.into_iter()), Some(1))).len(), 24);
+    assert_eq!(write(|it| assert_eq!(it.transport_cc(1, 2, 0, 1, far.into_iter()), Some(1))).len(), 24);
     let wide = [(1, 0), (65_535, 1), (65_536, 2)];
-    write(|it| assert_eq!(it.transport_cc(1, 2, 0, wide.into_iter()), Some(2)));
-    assert_eq!(Writer::new(&mut [0; 24]).transport_cc(1, 2, 0, far.into_iter()), None);
+    write(|it| assert_eq!(it.transport_cc(1, 2, 0, 1, wide.into_iter()), Some(2)));
+    assert_eq!(Writer::new(&mut [0; 24]).transport_cc(1, 2, 0, 1, far.into_iter()), None);
 }
 
 #[test]
@@ -192,23 +192,24 @@ fn arrivals() -> impl Strategy<Value = Vec<(u64, i64)>> {
 
 proptest! {
     #[test]
-    fn transport_feedback_tells_every_arrival(arrivals in arrivals(), space in 40..1400usize) {
+    fn transport_feedback_tells_every_arrival(arrivals in arrivals(), lead in 0..30_000u16, space in 60..1400usize) {
         let mut rest = &arrivals[..];
         let mut space = vec![0xAA; space];
         let mut told = Vec::new();
+        let mut base = rest[0].0 - u64::from(lead);
         while !rest.is_empty() {
             let mut writer = Writer::new(&mut space);
-            let taken = writer.transport_cc(1, 2, 7, rest.iter().copied());
+            let taken = writer.transport_cc(1, 2, 7, base, rest.iter().copied());
             prop_assert!(taken.is_some_and(|it| it > 0));
             let len = writer.len();
             let Packet::TransportCc(feedback) = &read(&space[..len])[0] else { panic!() };
-            let base = rest[0].0;
             let part: Vec<_> = feedback.arrivals().zip(base..).filter_map(|(it, sequence)| {
                 assert_eq!(it.sequence, sequence as u16);
                 Some((sequence, it.at_ticks?))
             }).collect();
             prop_assert_eq!(&part, &rest[..taken.unwrap()]);
             prop_assert_eq!(u64::from(feedback.status_count), part.last().unwrap().0 - base + 1);
+            base = part.last().unwrap().0 + 1;
             told.extend(part);
             rest = &rest[taken.unwrap()..];
         }

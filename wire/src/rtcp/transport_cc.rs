@@ -169,11 +169,16 @@ const fn chunk_status(chunk: u16, index: u16) -> Option<Status> {
 
 /// Writes base sequence, status count, reference time, feedback count, chunks, deltas and zeroes up to a multiple of four bytes.
 ///
-/// `arrivals` are extended sequence numbers, strictly ascending, with arrival times in ticks. Returns the length and how many arrivals are
+/// `arrivals` are extended sequence numbers, strictly ascending, with arrival times in ticks; the first is not before `base`. Returns the length and how many arrivals are
 /// in it: those that fit `out`, a delta of 16 bits and a status count of 16 bits. `None` when not one does.
-pub(super) fn write(arrivals: impl Iterator<Item = (u64, i64)> + Clone, feedback_count: u8, out: &mut [u8]) -> Option<(usize, usize)> {
+pub(super) fn write(
+    base: u64,
+    arrivals: impl Iterator<Item = (u64, i64)> + Clone,
+    feedback_count: u8,
+    out: &mut [u8],
+) -> Option<(usize, usize)> {
     const HEAD: usize = 8;
-    let (base, first_at) = arrivals.clone().next()?;
+    let (_, first_at) = arrivals.clone().next()?;
     let reference = first_at.div_euclid(REFERENCE_TICKS);
     let (mut previous, mut at) = (base.checked_sub(1)?, reference * REFERENCE_TICKS);
     let mut chunks = ChunkWriter::new(HEAD);
@@ -187,9 +192,7 @@ pub(super) fn write(arrivals: impl Iterator<Item = (u64, i64)> + Clone, feedback
         if chunks.at + chunk_len + delta_len + status.delta_len() + 3 > out.len() {
             break;
         }
-        for _ in 0..missing {
-            chunks.add(Status::Missing, out)?;
-        }
+        chunks.add_missing(missing, out)?;
         chunks.add(status, out)?;
         delta_len += status.delta_len();
         (previous, at, taken) = (sequence, arrived, taken + 1);
@@ -243,6 +246,19 @@ impl ChunkWriter {
             *slot = status;
         }
         self.count += 1;
+        Some(())
+    }
+
+    fn add_missing(&mut self, mut count: u64, out: &mut [u8]) -> Option<()> {
+        while count > 0 {
+            self.add(Status::Missing, out)?;
+            count -= 1;
+            if self.count >= ONE_BIT && self.is_run() {
+                let more = count.min(u64::from(RUN_MAX - self.count));
+                self.count += more as u16;
+                count -= more;
+            }
+        }
         Some(())
     }
 

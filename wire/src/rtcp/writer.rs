@@ -118,17 +118,19 @@ impl<'a> Writer<'a> {
 
     /// Transport-wide feedback on as many of `arrivals` as one packet can hold; returns how many, at least one.
     ///
-    /// `arrivals` are sequence numbers with roll-overs counted, strictly ascending from 1 or more, each with the time of its arrival in ticks of
-    /// [`super::TICK_US`] on one clock. What lies between them is reported missing. Call again with the rest and the next feedback count.
+    /// `arrivals` are sequence numbers with roll-overs counted, strictly ascending, each with the time of its arrival in ticks of
+    /// [`super::TICK_US`] on one clock. What lies between them is reported missing, and so is what lies between `base` (1 or more) and the first.
+    /// Call again with the rest, a base after the last arrival that was taken, and the next feedback count.
     pub fn transport_cc(
         &mut self,
         sender: u32,
         media: u32,
         feedback_count: u8,
+        base: u64,
         arrivals: impl Iterator<Item = (u64, i64)> + Clone,
     ) -> Option<usize> {
         let mut body = self.feedback(FMT_TRANSPORT_CC, TRANSPORT_FEEDBACK, sender, media)?;
-        let (len, taken) = transport_cc::write(arrivals, feedback_count, body.rest())?;
+        let (len, taken) = transport_cc::write(base, arrivals, feedback_count, body.rest())?;
         body.end += len;
         body.finish()?;
         Some(taken)
