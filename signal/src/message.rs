@@ -24,6 +24,8 @@ pub enum Request {
     Join {
         /// Receive every publication of the room without asking (the default).
         auto_subscribe: bool,
+        /// Refuse to join if the token is for another room than this one.
+        room: Option<String>,
     },
     /// An SDP offer, the first or a later one. Reply: `answer`.
     Offer { sdp: String, tracks: Vec<Track> },

@@ -1,6 +1,9 @@
 //! The web page and the JavaScript client, inside the binary.
 
 use axum::Router;
+use std::borrow::Cow;
+
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware;
 use axum::response::IntoResponse;
@@ -23,7 +26,7 @@ pub fn routes() -> Router<Signal> {
         .route("/client/pointsman.js", get(|| async { file(SCRIPT, include_str!("../web/client/pointsman.js")) }))
         .layer(middleware::from_fn(any_origin));
     Router::new()
-        .route("/", get(|| async { file(HTML, include_str!("../web/index.html")) }))
+        .route("/", get(|State(signal): State<Signal>| async move { file(HTML, index(signal.config().dev_tokens)) }))
         .route("/page/page.js", get(|| async { file(SCRIPT, include_str!("../web/page/page.js")) }))
         .route("/page/gallery.js", get(|| async { file(SCRIPT, include_str!("../web/page/gallery.js")) }))
         .route("/page/page.css", get(|| async { file(STYLE, include_str!("../web/page/page.css")) }))
@@ -31,7 +34,13 @@ pub fn routes() -> Router<Signal> {
         .merge(client)
 }
 
-fn file(content_type: &'static str, body: &'static str) -> impl IntoResponse {
+/// The page must know whether it may ask for tokens.
+fn index(dev_tokens: bool) -> Cow<'static, str> {
+    let html = include_str!("../web/index.html");
+    if dev_tokens { html.replacen("data-dev=\"false\"", "data-dev=\"true\"", 1).into() } else { html.into() }
+}
+
+fn file(content_type: &'static str, body: impl Into<Cow<'static, str>>) -> impl IntoResponse {
     let headers: [(HeaderName, &'static str); 5] = [
         (CONTENT_TYPE, content_type),
         // Small, and a new binary must be seen at once.
@@ -41,5 +50,5 @@ fn file(content_type: &'static str, body: &'static str) -> impl IntoResponse {
         // The address may hold a token.
         (REFERRER_POLICY, "no-referrer"),
     ];
-    (headers, body)
+    (headers, body.into())
 }

@@ -189,7 +189,12 @@ impl Connection {
             return None;
         }
         match request {
-            Request::Join { auto_subscribe } => self.join(id, auto_subscribe).await,
+            Request::Join { auto_subscribe: _, room: Some(room) } if room != self.ticket.room => {
+                let (code, field) = (ErrorCode::Forbidden, Some("room".to_owned()));
+                let message = "the token is for another room".to_owned();
+                self.say_error(Unreadable { id: Some(id), code, field, message }).await
+            }
+            Request::Join { auto_subscribe, room: _ } => self.join(id, auto_subscribe).await,
             Request::Ping => self.say(&ServerMessage::Pong { id }).await,
             _ => {
                 let message = "join comes first".to_owned();

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{ErrorCode, Request, Track, TrackSource};
 use crate::media::PublicationId;
+use crate::token::ROOM_BYTES_MAX;
 
 /// How long things may be, in bytes (`tracks_max`: items).
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +61,13 @@ pub fn parse(text: &str, bounds: &Bounds) -> Result<(u64, Request), Unreadable> 
 /// `None`: no request has this type.
 fn request(kind: &str, fields: &Fields, bounds: &Bounds) -> Result<Option<Request>, Wrong> {
     Ok(Some(match kind {
-        "join" => Request::Join { auto_subscribe: fields.bool_or("auto_subscribe", true)? },
+        "join" => Request::Join {
+            auto_subscribe: fields.bool_or("auto_subscribe", true)?,
+            room: match fields.optional("room") {
+                None => None,
+                Some(_) => Some(fields.text("room", ROOM_BYTES_MAX)?),
+            },
+        },
         "offer" => Request::Offer {
             sdp: fields.text("sdp", bounds.sdp_bytes_max)?,
             tracks: fields.list("tracks", bounds.tracks_max)?.iter().map(|fields| track(fields, bounds)).collect::<Result<_, _>>()?,
