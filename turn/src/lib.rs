@@ -1,1 +1,33 @@
+//! A TURN server (RFC 8656) as a state machine: UDP between client and server, UDP between server and peer.
+//!
+//! ```text
+//! client datagram ──► handle_client_datagram ──► Verdict (what to do with this datagram, its bytes untouched)
+//! peer datagram   ──► handle_peer_datagram   ──►
+//! relay socket    ──► handle_relay_opened    ──► Output (replies that had to wait, sockets to open and close)
+//! time            ──► handle_timeout         ──►
+//! ```
+
 #![forbid(unsafe_code)]
+
+mod allocation;
+mod auth;
+pub mod config;
+#[cfg(any(test, feature = "fuzz"))]
+mod fuzz;
+mod limiter;
+pub mod peers;
+mod rng;
+mod server;
+pub mod stats;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::Config;
+#[cfg(any(test, feature = "fuzz"))]
+pub use fuzz::fuzz;
+pub use peers::AddressRange;
+pub use server::Server;
+pub use stats::{DropReason, Stats};
+pub use verdict::{OpenError, Output, RelayPort, RelaySource, ReservationToken, Verdict};

@@ -19,6 +19,8 @@ pub struct Unknown {
 }
 
 impl Unknown {
+    pub const NONE: Self = Self { types: [0; UNKNOWN_MAX], len: 0 };
+
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

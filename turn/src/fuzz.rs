@@ -1,0 +1,105 @@
+//! What must hold whatever strangers, clients and peers send.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use pointsman_wire::clock::Now;
+use pointsman_wire::net::{FiveTuple, ShardId};
+
+use crate::config::{Config, Secret};
+use crate::server::Server;
+use crate::verdict::{Output, RelayPort, RelaySource, Verdict};
+
+/// Relays that the pretended engine has; a port is in use now and then.
+const RELAYS_MAX: usize = 64;
+
+/// Hands the server a stream of datagrams, each from a client or a peer, with time passing, and checks every decision.
+///
+/// ```text
+/// | who (8) | milliseconds / 16 (8) | length (16) | datagram … | who …
+/// ```
+pub fn fuzz(input: &[u8]) {
+    let start = start();
+    let mut now = Now { mono: start, unix: Duration::from_secs(1_800_000_000) };
+    let mut server = Server::new(config(), [3; 32], ShardId(0), now);
+    let mut open = Vec::new();
+    let mut rest = input;
+    while let [who, wait, l0, l1, tail @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*l0, *l1])).min(tail.len());
+        let (datagram, next) = tail.split_at(length);
+        rest = next;
+        let step = Duration::from_millis(u64::from(*wait) * 16);
+        now = Now { mono: now.mono + step, unix: now.unix + step };
+        let verdict = match open.get(usize::from(who >> 1)) {
+            Some(relay) if who & 1 == 1 => server.handle_peer_datagram(now, *relay, address("198.51.100.9:9000"), datagram),
+            _ => server.handle_client_datagram(now, client(*who), datagram),
+        };
+        check(&server, &verdict, datagram);
+        server.handle_timeout(now);
+        drain(&mut server, now, &mut open);
+    }
+    assert!(server.poll_timeout().is_none_or(|at| at > now.mono), "what was due was done");
+}
+
+fn check(server: &Server, verdict: &Verdict, datagram: &[u8]) {
+    match verdict {
+        Verdict::ToPeer { payload: Range { start, end }, peer, .. } => {
+            assert!(start <= end && *end <= datagram.len());
+            assert_ne!(peer.port(), 0);
+        }
+        Verdict::Reply { .. } => assert!(server.scratch().len() >= 20 && server.scratch().len() <= 512),
+        Verdict::Indication { padding, .. } => assert_eq!((datagram.len() + padding) % 4, 0),
+        Verdict::ToClient { .. } | Verdict::Handled | Verdict::Drop(_) => {}
+    }
+}
+
+/// Does what an engine would.
+fn drain(server: &mut Server, now: Now, open: &mut Vec<RelayPort>) {
+    while let Some(output) = server.poll_output() {
+        match output {
+            Output::Reply { bytes, .. } => assert!(bytes.len() >= 20),
+            Output::OpenRelay { relay, from: RelaySource::Fresh { address } } => {
+                if open.len() < RELAYS_MAX && address.port() % 7 != 0 {
+                    open.push(relay);
+                    server.handle_relay_opened(now, relay, Ok(address));
+                } else {
+                    server.handle_relay_opened(now, relay, Err(crate::OpenError::InUse));
+                }
+            }
+            Output::OpenRelay { relay, from: RelaySource::Reserved { .. } } => {
+                server.handle_relay_opened(now, relay, Err(crate::OpenError::NoReservation));
+            }
+            Output::CloseRelay { relay } => {
+                let before = open.len();
+                open.retain(|r| *r != relay);
+                assert_eq!(open.len() + 1, before, "only what is open is closed");
+            }
+        }
+    }
+}
+
+/// Any instant serves as an origin.
+#[allow(clippy::disallowed_methods)]
+fn start() -> Instant {
+    Instant::now()
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap_or_else(|_| SocketAddr::from(([198, 51, 100, 9], 9000)))
+}
+
+fn client(who: u8) -> FiveTuple {
+    FiveTuple::udp(SocketAddr::from(([192, 0, 2, 1], 3478)), SocketAddr::from(([203, 0, 113, who % 4], 1000)))
+}
+
+fn config() -> Config {
+    Config {
+        relay_v4: Some([192, 0, 2, 1].into()),
+        relay_v6: Some(std::net::Ipv6Addr::LOCALHOST),
+        realm: "example.org".to_owned(),
+        users: vec![("alice".to_owned(), Secret("wonderland".to_owned()))],
+        shared_secrets: vec![Secret("secret".to_owned())],
+        ..Config::default()
+    }
+}

@@ -1,0 +1,31 @@
+//! Unpredictable numbers from the seed given at construction: HMAC-SHA256 in counter mode.
+
+use aws_lc_rs::hmac;
+
+pub(crate) struct Rng {
+    key: hmac::Key,
+    counter: u64,
+}
+
+impl Rng {
+    /// The same seed and purpose give the same numbers; other purposes of one seed are unrelated.
+    pub(crate) fn new(seed: &[u8; 32], purpose: &[u8]) -> Self {
+        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, seed), purpose);
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()), counter: 0 }
+    }
+
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        const { assert!(N <= 32, "one block") };
+        self.counter += 1;
+        let block = hmac::sign(&self.key, &self.counter.to_be_bytes());
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(&block.as_ref()[..N]);
+        bytes
+    }
+
+    /// Evenly among `0..bound`; the bias is below 2^-48 for the bounds of ports.
+    pub(crate) fn below(&mut self, bound: u32) -> u32 {
+        let wide = u128::from(u64::from_be_bytes(self.bytes())) * u128::from(bound);
+        u32::try_from(wide >> 64).unwrap_or(0)
+    }
+}

@@ -1,0 +1,273 @@
+//! The server: dispatch, and the path of relayed data. Requests are in `requests`, Allocate in `allocate`, answers in `reply`.
+
+mod allocate;
+mod reply;
+mod requests;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use foldhash::fast::FixedState;
+use slab::Slab;
+
+use pointsman_wire::channel_data::{self, ChannelData};
+use pointsman_wire::clock::{Now, Wheel};
+use pointsman_wire::demux;
+use pointsman_wire::net::{FiveTuple, ShardId};
+use pointsman_wire::stun::attribute::{Family, Type};
+use pointsman_wire::stun::{Class, Message, Method, TransactionId, Writer};
+
+use crate::allocation::Allocation;
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::limiter::Limiter;
+use crate::peers::PeerPolicy;
+use crate::rng::Rng;
+use crate::stats::{DropReason, Stats};
+use crate::verdict::{Output, RelayPort, ReservationToken, Verdict};
+
+/// The longest answer: an Allocate success with two addresses and a token takes 200 bytes, a challenge 100 and the realm.
+const SCRATCH_LEN: usize = 512;
+
+/// Attributes that a Send indication may have (RFC 8656 section 11.2).
+const SEND_ATTRIBUTES: [Type; 3] = [Type::XOR_PEER_ADDRESS, Type::DATA, Type::DONT_FRAGMENT];
+
+/// A TURN server for one shard.
+pub struct Server {
+    config: Config,
+    shard: ShardId,
+    auth: Auth,
+    peers: PeerPolicy,
+    rng: Rng,
+    limiter: Limiter,
+    clients: HashMap<FiveTuple, u32, FixedState>,
+    allocations: Slab<Allocation>,
+    relays: Slab<Relay>,
+    relay_generation: u32,
+    /// In order of expiry: all live equally long.
+    reservations: VecDeque<Reservation>,
+    /// Allocations by owner's name.
+    owners: HashMap<Box<[u8]>, usize, FixedState>,
+    timers: Wheel<Timer>,
+    /// When the pending timer of an allocation's index is due, so that there is one and not one per request.
+    allocation_timers: Vec<Option<Instant>>,
+    reservation_timer: bool,
+    outputs: VecDeque<Output>,
+    scratch: Box<[u8; SCRATCH_LEN]>,
+    scratch_len: usize,
+    /// Transaction id of the next Data indication.
+    indication: u128,
+    stats: Stats,
+}
+
+/// One relayed transport address.
+#[derive(Debug)]
+struct Relay {
+    generation: u32,
+    family: Family,
+    owner: RelayOwner,
+    /// `None` until its socket is open.
+    local: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RelayOwner {
+    Allocation(u32),
+    Reservation,
+}
+
+/// A port kept for whoever shows its token (RFC 8656 section 7.2).
+#[derive(Debug)]
+struct Reservation {
+    token: ReservationToken,
+    relay: RelayPort,
+    expires: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    /// Some allocation at this index may be due.
+    Allocation(u32),
+    Reservations,
+}
+
+impl Server {
+    /// `seed` is secret and random; shards of one server get the same, so that they accept each other's nonces.
+    /// Only the low byte of `shard` goes into reservation tokens: 256 shards at most.
+    pub fn new(config: Config, seed: [u8; 32], shard: ShardId, now: Now) -> Self {
+        let mut rng = Rng::new(&seed, &[b"shard ".as_slice(), &shard.0.to_be_bytes()].concat());
+        let [hash_limiter, hash_clients, hash_owners] = [(); 3].map(|()| u64::from_be_bytes(rng.bytes()));
+        let per_s = config.unauthenticated_answers_per_s_max;
+        Self {
+            auth: Auth::new(&config, &seed),
+            peers: PeerPolicy::new(&config),
+            limiter: Limiter::new(now.mono, per_s, config.unauthenticated_answers_burst_max, hash_limiter),
+            clients: HashMap::with_hasher(FixedState::with_seed(hash_clients)),
+            allocations: Slab::new(),
+            relays: Slab::new(),
+            relay_generation: 0,
+            reservations: VecDeque::new(),
+            owners: HashMap::with_hasher(FixedState::with_seed(hash_owners)),
+            timers: Wheel::new(now.mono),
+            allocation_timers: Vec::new(),
+            reservation_timer: false,
+            outputs: VecDeque::new(),
+            scratch: Box::new([0; SCRATCH_LEN]),
+            scratch_len: 0,
+            indication: u128::from_be_bytes(rng.bytes()),
+            stats: Stats::default(),
+            config,
+            shard,
+            rng,
+        }
+    }
+
+    /// A datagram from a client, or from whoever claims to be one.
+    pub fn handle_client_datagram(&mut self, now: Now, client: FiveTuple, datagram: &[u8]) -> Verdict {
+        let decided = match demux::classify(datagram) {
+            demux::Class::ChannelData => self.relay_channel_data(now, client, datagram),
+            demux::Class::Stun => self.handle_stun(now, client, datagram),
+            demux::Class::Dtls | demux::Class::Rtp | demux::Class::Rtcp | demux::Class::Unknown => Err(DropReason::NotTurn),
+        };
+        self.verdict(decided)
+    }
+
+    /// A datagram that arrived on a relay's socket (RFC 8656 section 11.3).
+    pub fn handle_peer_datagram(&mut self, now: Now, relay: RelayPort, peer: SocketAddr, datagram: &[u8]) -> Verdict {
+        let decided = self.relay_to_client(now, relay, peer, datagram);
+        self.verdict(decided)
+    }
+
+    /// Time has come to [`Self::poll_timeout`].
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop(now.mono) {
+            match timer {
+                Timer::Allocation(index) => self.allocation_due(now, index),
+                Timer::Reservations => self.reservations_due(now),
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The next thing to do; ask until there is none, after every input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The bytes that the last [`Verdict::Reply`] or [`Verdict::Indication`] speaks of.
+    pub fn scratch(&self) -> &[u8] {
+        self.scratch.get(..self.scratch_len).unwrap_or_default()
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    fn verdict(&mut self, decided: Result<Verdict, DropReason>) -> Verdict {
+        decided.unwrap_or_else(|reason| {
+            self.stats.count_drop(reason);
+            Verdict::Drop(reason)
+        })
+    }
+
+    /// RFC 8656 section 12.6.
+    fn relay_channel_data(&mut self, now: Now, client: FiveTuple, datagram: &[u8]) -> Result<Verdict, DropReason> {
+        let message = ChannelData::parse(datagram).map_err(|_| DropReason::MalformedChannelData)?;
+        let allocation = self.allocation_of(&client).ok_or(DropReason::NoAllocation)?;
+        let channel = allocation.channel(now.mono, message.number).ok_or(DropReason::NoChannel)?;
+        let peer = channel.peer;
+        let relay = allocation.relay(Family::of(&peer.ip())).ok_or(DropReason::WrongFamily)?;
+        let payload = channel_data::HEADER_LEN..channel_data::HEADER_LEN + message.data.len();
+        self.count_to_peer(payload.len());
+        Ok(Verdict::ToPeer { relay, peer, payload })
+    }
+
+    fn handle_stun(&mut self, now: Now, client: FiveTuple, datagram: &[u8]) -> Result<Verdict, DropReason> {
+        let message = Message::parse(datagram).map_err(|_| DropReason::MalformedStun)?;
+        if message.has_fingerprint() && !message.verify_fingerprint() {
+            return Err(DropReason::BadFingerprint);
+        }
+        match (message.class(), message.method()) {
+            (Class::Indication, Method::SEND) => self.relay_send(now, client, &message),
+            // A keep-alive (RFC 8489 section 2); nothing is due.
+            (Class::Indication, Method::BINDING) => Ok(Verdict::Handled),
+            (Class::Request, Method::BINDING) => self.handle_binding(now, client, &message),
+            (Class::Request, Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND) => {
+                self.handle_request(now, client, &message)
+            }
+            // RFC 8489 section 6.3: a method that is not known is silently discarded.
+            (Class::Request, _) => Err(DropReason::UnknownMethod),
+            (Class::Indication | Class::Success | Class::Error, _) => Err(DropReason::UnexpectedClass),
+        }
+    }
+
+    /// RFC 8656 section 11.2. DONT-FRAGMENT is understood; relay sockets leave fragmentation to the kernel's path discovery.
+    fn relay_send(&mut self, now: Now, client: FiveTuple, message: &Message<'_>) -> Result<Verdict, DropReason> {
+        if !message.unknown_required(&SEND_ATTRIBUTES).is_empty() {
+            return Err(DropReason::UnknownAttribute);
+        }
+        let mut peers = message.xor_addresses(Type::XOR_PEER_ADDRESS);
+        let (Some(Ok(peer)), None, Some(payload)) = (peers.next(), peers.next(), message.data_range()) else {
+            return Err(DropReason::BadSend);
+        };
+        let allocation = self.allocation_of(&client).ok_or(DropReason::NoAllocation)?;
+        let relay = allocation.relay(Family::of(&peer.ip())).ok_or(DropReason::WrongFamily)?;
+        let permission = allocation.permission(now.mono, peer.ip()).ok_or(DropReason::NoPermission)?;
+        if peer.port() == 0 || permission.own_ports_only && !self.peers.is_own_port(peer) {
+            return Err(DropReason::DeniedPeer);
+        }
+        self.count_to_peer(payload.len());
+        Ok(Verdict::ToPeer { relay, peer, payload })
+    }
+
+    fn relay_to_client(&mut self, now: Now, relay: RelayPort, peer: SocketAddr, datagram: &[u8]) -> Result<Verdict, DropReason> {
+        let RelayOwner::Allocation(index) = self.relay(relay).ok_or(DropReason::UnknownRelay)?.owner else {
+            return Err(DropReason::UnknownRelay);
+        };
+        let allocation = self.allocations.get(index as usize).ok_or(DropReason::UnknownRelay)?;
+        let permission = allocation.permission(now.mono, peer.ip()).ok_or(DropReason::NoPermission)?;
+        if permission.own_ports_only && !self.peers.is_own_port(peer) {
+            return Err(DropReason::DeniedPeer);
+        }
+        let client = allocation.client;
+        let verdict = match allocation.channel_to(now.mono, peer) {
+            Some(number) => Verdict::ToClient { client, header: channel_data::header(number, datagram.len()).ok_or(DropReason::TooLong)? },
+            None => self.indicate(client, peer, datagram.len())?,
+        };
+        self.stats.packets_to_clients_total += 1;
+        self.stats.bytes_to_clients_total += datagram.len() as u64;
+        Ok(verdict)
+    }
+
+    /// Writes the head of a Data indication (RFC 8656 section 11.3).
+    fn indicate(&mut self, client: FiveTuple, peer: SocketAddr, data_len: usize) -> Result<Verdict, DropReason> {
+        // Nobody answers an indication: its id need only be new.
+        self.indication = self.indication.wrapping_add(1);
+        let mut id = [0; 12];
+        id.copy_from_slice(&self.indication.to_be_bytes()[4..]);
+        let head = Writer::new(&mut self.scratch[..], Class::Indication, Method::DATA, TransactionId(id))
+            .xor_address(Type::XOR_PEER_ADDRESS, peer)
+            .finish_before_data(data_len);
+        self.scratch_len = head.map_err(|_| DropReason::TooLong)?;
+        Ok(Verdict::Indication { client, padding: data_len.next_multiple_of(4) - data_len })
+    }
+
+    fn allocation_of(&self, client: &FiveTuple) -> Option<&Allocation> {
+        self.allocations.get(*self.clients.get(client)? as usize)
+    }
+
+    /// The relay, if this is still the one that had the number.
+    fn relay(&self, relay: RelayPort) -> Option<&Relay> {
+        self.relays.get(relay.index as usize).filter(|r| r.generation == relay.generation)
+    }
+
+    fn count_to_peer(&mut self, bytes: usize) {
+        self.stats.packets_to_peers_total += 1;
+        self.stats.bytes_to_peers_total += bytes as u64;
+    }
+}

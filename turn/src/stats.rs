@@ -1,0 +1,122 @@
+//! Counters of one server, bumped without atomics; whoever owns the server copies them out.
+
+/// Why a datagram went no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum DropReason {
+    /// The first byte is neither STUN's nor a channel's.
+    NotTurn,
+    MalformedStun,
+    MalformedChannelData,
+    BadFingerprint,
+    /// A response or an indication that no server expects.
+    UnexpectedClass,
+    UnknownMethod,
+    /// An indication with attributes that must be understood but are not.
+    UnknownAttribute,
+    /// A Send indication without exactly one peer address and data.
+    BadSend,
+    /// From a client without an allocation.
+    NoAllocation,
+    /// The allocation has no relayed address of the peer's family.
+    WrongFamily,
+    /// ChannelData on a channel that is not bound.
+    NoChannel,
+    NoPermission,
+    /// The peer's address or port is not one that we relay to.
+    DeniedPeer,
+    /// From a peer, on a relay that is not (or no longer) ours.
+    UnknownRelay,
+    /// More than a datagram to the client can hold.
+    TooLong,
+    /// This source got all the unauthenticated answers it may have for now.
+    RateLimited,
+    /// The same Allocate again while its socket is being opened.
+    Pending,
+    /// An answer did not fit its buffer: our mistake.
+    ReplyTooLong,
+}
+
+impl DropReason {
+    pub const ALL: [Self; 18] = [
+        Self::NotTurn,
+        Self::MalformedStun,
+        Self::MalformedChannelData,
+        Self::BadFingerprint,
+        Self::UnexpectedClass,
+        Self::UnknownMethod,
+        Self::UnknownAttribute,
+        Self::BadSend,
+        Self::NoAllocation,
+        Self::WrongFamily,
+        Self::NoChannel,
+        Self::NoPermission,
+        Self::DeniedPeer,
+        Self::UnknownRelay,
+        Self::TooLong,
+        Self::RateLimited,
+        Self::Pending,
+        Self::ReplyTooLong,
+    ];
+
+    /// For metrics: snake case, never changes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotTurn => "not_turn",
+            Self::MalformedStun => "malformed_stun",
+            Self::MalformedChannelData => "malformed_channel_data",
+            Self::BadFingerprint => "bad_fingerprint",
+            Self::UnexpectedClass => "unexpected_class",
+            Self::UnknownMethod => "unknown_method",
+            Self::UnknownAttribute => "unknown_attribute",
+            Self::BadSend => "bad_send",
+            Self::NoAllocation => "no_allocation",
+            Self::WrongFamily => "wrong_family",
+            Self::NoChannel => "no_channel",
+            Self::NoPermission => "no_permission",
+            Self::DeniedPeer => "denied_peer",
+            Self::UnknownRelay => "unknown_relay",
+            Self::TooLong => "too_long",
+            Self::RateLimited => "rate_limited",
+            Self::Pending => "pending",
+            Self::ReplyTooLong => "reply_too_long",
+        }
+    }
+}
+
+/// Everything that is counted. Totals since the start, but for the gauges at the top.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Gauge: allocations that exist, those included whose socket is being opened.
+    pub allocations: u64,
+    /// Gauge: relayed transport addresses, reserved ones included.
+    pub relays: u64,
+    /// Gauge: ports reserved and not yet claimed.
+    pub reservations: u64,
+    pub allocations_total: u64,
+    pub allocations_refused_total: u64,
+    pub allocations_expired_total: u64,
+    pub bindings_total: u64,
+    /// Requests refused for want of valid credentials: 401 and 438.
+    pub challenges_total: u64,
+    /// Requests whose integrity did not fit: a wrong password or an unknown user.
+    pub bad_credentials_total: u64,
+    pub packets_to_peers_total: u64,
+    pub bytes_to_peers_total: u64,
+    pub packets_to_clients_total: u64,
+    pub bytes_to_clients_total: u64,
+    /// Indexed by [`DropReason`].
+    pub drops: [u64; DropReason::ALL.len()],
+}
+
+impl Stats {
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn count_drop(&mut self, reason: DropReason) {
+        if let Some(counter) = self.drops.get_mut(reason as usize) {
+            *counter += 1;
+        }
+    }
+}
