@@ -10,6 +10,9 @@
 mod dtls;
 mod ice;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -328,8 +331,9 @@ impl Transport {
     /// Starts the client's side.
     fn connect(&mut self, now: Now, out: &mut impl Egress) {
         self.retry_at = None;
-        // A server with an RSA certificate refuses the first choice, so every second attempt is the other's.
-        let backend = if self.front == Front::Http && self.attempts % 2 == 1 { Backend::Rtc } else { Backend::Dimpl };
+        // A server with an RSA certificate dies of a ClientHello that it cannot answer, so it must not get one. None of those that come
+        // this way speak 1.3; should one speak nothing else, every second attempt is the other library's.
+        let backend = if self.front == Front::Http && self.attempts % 2 == 0 { Backend::Rtc } else { Backend::Dimpl };
         match self.start(backend, now) {
             Ok(association) => {
                 self.dtls = Dtls::Running(association);

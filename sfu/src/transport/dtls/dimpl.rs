@@ -30,6 +30,14 @@ impl Dimpl {
         Self { dtls, role, due: Some(now), connected: false, keyed: false, failed: false }
     }
 
+    /// A peer that knows DTLS 1.2 only.
+    #[cfg(test)]
+    pub(in super::super) fn new_1_2(identity: &DtlsIdentity, role: DtlsRole, now: Instant) -> Self {
+        let mut dtls = Dtls::new_12(Arc::clone(&identity.dimpl), identity.certificate.clone(), now);
+        dtls.set_active(role == DtlsRole::Client);
+        Self { dtls, role, due: Some(now), connected: false, keyed: false, failed: false }
+    }
+
     fn note(&mut self, result: Result<(), ::dimpl::Error>) -> Result<(), Failed> {
         result.map_err(|_| {
             self.failed = true;

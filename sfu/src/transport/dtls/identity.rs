@@ -52,8 +52,8 @@ impl DtlsIdentity {
             .map_err(|_| IdentityError)?;
         let fingerprint = fingerprint(&certificate);
         Ok(Self {
-            rtc_server: rtc_config(&certificate, &private_key, DtlsRole::Server)?,
-            rtc_client: rtc_config(&certificate, &private_key, DtlsRole::Client)?,
+            rtc_server: rtc_config(&certificate, &private_key, SignatureScheme::EcdsaP256Sha256, DtlsRole::Server)?,
+            rtc_client: rtc_config(&certificate, &private_key, SignatureScheme::EcdsaP256Sha256, DtlsRole::Client)?,
             certificate: ::dimpl::DtlsCertificate { certificate, private_key },
             dimpl: Arc::new(dimpl),
             fingerprint,
@@ -79,9 +79,14 @@ impl fmt::Debug for DtlsIdentity {
     }
 }
 
-fn rtc_config(certificate: &[u8], private_key: &[u8], role: DtlsRole) -> Result<Arc<HandshakeConfig>, IdentityError> {
+pub(super) fn rtc_config(
+    certificate: &[u8],
+    private_key: &[u8],
+    scheme: SignatureScheme,
+    role: DtlsRole,
+) -> Result<Arc<HandshakeConfig>, IdentityError> {
     let provider: Arc<dyn RTCCryptoProvider> = Arc::new(AwsLcRsProvider::new());
-    let key = provider.crypto().import_signing_key(SignatureScheme::EcdsaP256Sha256, private_key).map_err(|_| IdentityError)?;
+    let key = provider.crypto().import_signing_key(scheme, private_key).map_err(|_| IdentityError)?;
     let config = ConfigBuilder::default()
         .with_crypto_provider(provider)
         .with_certificates(vec![Certificate::from_signing_key(vec![certificate.to_vec().into()], key)])
