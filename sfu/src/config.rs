@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::transport::TransportConfig;
+
 /// Every table of a shard has its limit here; reaching one is a named drop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -29,7 +31,7 @@ pub struct Config {
     pub handshakes_per_turn_max: usize,
     /// DTLS datagrams that wait for a later turn. Clients send theirs again, so a dropped one costs a moment.
     pub handshakes_waiting_max: usize,
-    /// Packets gathered before they are forwarded; a batch of the engine is shorter.
+    /// Packets gathered before they are forwarded without waiting for the end of the batch.
     pub gathered_max: usize,
     /// Packets sent again to one subscriber in one turn of its feedback: a burst of NACKs must not starve the rest.
     pub resent_per_report_max: usize,
@@ -46,6 +48,8 @@ pub struct Config {
     /// RTP padding added to make neighbours equal in size, in bytes (at most 255). Browsers cut a frame into packets whose sizes
     /// differ by one byte; equal ones leave as one train.
     pub padding_max: usize,
+    /// Of each participant's ICE, DTLS and SRTP.
+    pub transport: TransportConfig,
 }
 
 impl Default for Config {
@@ -71,6 +75,7 @@ impl Default for Config {
             keyframe_retry_interval: Duration::from_millis(500),
             events_max: 65_536,
             padding_max: 16,
+            transport: TransportConfig::default(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the publisher's shard has read of a packet, so that nobody reads it again.
 
-use crate::Codec;
+use pointsman_wire::payload::{Format, Number};
+
+use crate::{Codec, DropReason};
 
 /// Stretch of a packet: `at` from its first byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,16 +45,6 @@ impl Carried {
     };
 }
 
-/// A number in the payload descriptor that must stay continuous when the source changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbered {
-    /// Offset of its first byte from the packet's first.
-    pub at: u16,
-    /// 7, 8 or 15 bits.
-    pub bits: u8,
-    pub value: u16,
-}
-
 /// One packet of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -67,7 +59,32 @@ pub struct Facts {
     pub payload: Span,
     pub carried: Carried,
     /// VP8 (RFC 7741 section 4.2) and VP9 (RFC 9628 section 4.2).
-    pub picture_id: Option<Numbered>,
+    pub picture_id: Option<Number>,
     /// TL0PICIDX of the same.
-    pub tl0_index: Option<Numbered>,
+    pub tl0_index: Option<Number>,
+}
+
+impl Facts {
+    /// Reads the payload of `packet`, once everything else is known. A packet of padding alone has none.
+    pub fn read_payload(&mut self, packet: &[u8]) -> Result<(), DropReason> {
+        if self.payload.is_none() {
+            return Ok(());
+        }
+        let info = format(self.codec).read(self.payload.of(packet), self.marker).map_err(|_| DropReason::PayloadMalformed)?;
+        self.entry = info.is_entry();
+        self.picture_id = info.picture_id;
+        self.tl0_index = info.tl0_index;
+        Ok(())
+    }
+}
+
+const fn format(codec: Codec) -> Format {
+    match codec {
+        Codec::Opus => Format::Opus,
+        Codec::Red => Format::Red,
+        Codec::Vp8 => Format::Vp8,
+        Codec::Vp9 { .. } => Format::Vp9,
+        Codec::H264 { .. } => Format::H264,
+        Codec::Av1 { .. } => Format::Av1,
+    }
 }

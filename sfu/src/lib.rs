@@ -5,13 +5,22 @@
 
 #![forbid(unsafe_code)]
 
+mod cache;
 mod command;
 mod config;
+mod directory;
+mod downtrack;
 mod egress;
 mod facts;
+mod munger;
 mod negotiation;
 mod packet;
+mod participant;
+mod publication;
 pub mod sdp;
+mod selector;
+mod sequencer;
+mod sfu;
 pub mod srtp;
 mod stats;
 pub mod transport;
@@ -22,7 +31,8 @@ pub use command::{
 };
 pub use config::Config;
 pub use egress::{Egress, MeshMessage, MeshPacket, ReferenceTime};
-pub use facts::{Carried, Facts, Numbered, Span};
+pub use facts::{Carried, Facts, Span};
 pub use negotiation::{Negotiation, NegotiationConfig, Place, Placement, Refusal, RefusalCause, SdpError, SubscribeError, Waiting};
 pub use packet::{PACKET_LEN_MAX, PacketBuf, PacketPool, PacketRef};
+pub use sfu::Sfu;
 pub use stats::{DropReason, Drops, Stats};

@@ -47,8 +47,6 @@ pub enum DropReason {
     NoCodec,
     /// Every slot of the packet pool is held.
     PoolFull,
-    /// More packets gathered than one turn forwards.
-    GatheredMax,
     /// The send arena of this turn is full.
     EgressFull,
     /// The ring to another shard is full.
@@ -77,7 +75,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 34] = [
         Self::UnknownProtocol,
         Self::UnknownPath,
         Self::UnknownUfrag,
@@ -100,7 +98,6 @@ impl DropReason {
         Self::Muted,
         Self::NoCodec,
         Self::PoolFull,
-        Self::GatheredMax,
         Self::EgressFull,
         Self::MeshFull,
         Self::MeshUnknown,
@@ -140,7 +137,6 @@ impl DropReason {
             Self::Muted => "muted",
             Self::NoCodec => "no_codec",
             Self::PoolFull => "pool_full",
-            Self::GatheredMax => "gathered_max",
             Self::EgressFull => "egress_full",
             Self::MeshFull => "mesh_full",
             Self::MeshUnknown => "mesh_unknown",

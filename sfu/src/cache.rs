@@ -1,0 +1,76 @@
+//! The last packets of a layer, for retransmission.
+
+use std::time::{Duration, Instant};
+
+use crate::{DropReason, Facts, PacketRef};
+
+/// A ring indexed by sequence number. It takes its memory with the first packet and never again.
+#[derive(Debug)]
+pub struct Cache {
+    ring: Vec<Option<Kept>>,
+    /// A power of two.
+    capacity: usize,
+    /// Everything before is gone.
+    oldest: u64,
+    /// One after the newest.
+    end: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub facts: Facts,
+    pub packet: PacketRef,
+    at: Instant,
+}
+
+impl Cache {
+    pub fn new(capacity: usize) -> Self {
+        Self { ring: Vec::new(), capacity: capacity.next_power_of_two(), oldest: 0, end: 0 }
+    }
+
+    /// Keeps a packet. An error when it is here already, or older than everything that is kept.
+    pub fn insert(&mut self, now: Instant, facts: &Facts, packet: &PacketRef) -> Result<(), DropReason> {
+        if self.ring.is_empty() {
+            self.ring.resize_with(self.capacity, || None);
+            self.oldest = facts.sequence;
+        }
+        let reach = self.end.saturating_sub(self.capacity as u64);
+        if facts.sequence < reach {
+            return Err(DropReason::OutOfRange);
+        }
+        let slot = &mut self.ring[facts.sequence as usize & (self.capacity - 1)];
+        if slot.as_ref().is_some_and(|kept| kept.facts.sequence == facts.sequence) {
+            return Err(DropReason::Duplicate);
+        }
+        *slot = Some(Kept { facts: *facts, packet: PacketRef::clone(packet), at: now });
+        self.oldest = self.oldest.min(facts.sequence);
+        self.end = self.end.max(facts.sequence + 1);
+        Ok(())
+    }
+
+    pub fn get(&self, sequence: u64) -> Option<&Kept> {
+        let slot = self.ring.get(sequence as usize & (self.capacity - 1))?;
+        slot.as_ref().filter(|kept| kept.facts.sequence == sequence)
+    }
+
+    pub fn newest(&self) -> Option<u64> {
+        self.end.checked_sub(1)
+    }
+
+    /// Lets go of what is older than `age_max`.
+    pub fn expire(&mut self, now: Instant, age_max: Duration) {
+        self.oldest = self.oldest.max(self.end.saturating_sub(self.capacity as u64));
+        while self.oldest < self.end {
+            let Some(slot) = self.ring.get_mut(self.oldest as usize & (self.capacity - 1)) else { return };
+            match slot {
+                Some(kept) if now.saturating_duration_since(kept.at) < age_max => return,
+                Some(_) | None => *slot = None,
+            }
+            self.oldest += 1;
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.ring.iter().filter(|slot| slot.is_some()).count()
+    }
+}

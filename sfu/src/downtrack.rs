@@ -1,0 +1,410 @@
+//! One m-line toward a subscriber: which of a publication's packets it carries, under which numbers.
+//!
+//! ```text
+//! publication ─► Selector (layer) ─► mungers (numbers) ─► Sequencer (remembers) ─► header, SRTP ─► arena
+//! ```
+//! Its SSRC, sequence numbers, timestamps and picture ids go on whatever the source does, so a source changes without SDP.
+
+mod header;
+
+use std::time::{Duration, Instant};
+
+use pointsman_wire::clock::Now;
+use pointsman_wire::payload::Number;
+use pointsman_wire::rtp::FIXED_HEADER_LEN;
+
+use crate::munger::{FrameMunger, PictureMunger, RtpMunger};
+use crate::publication::{Fresh, Publication};
+use crate::selector::{Choice, Selector};
+use crate::sequencer::{Sent, Sequencer};
+use crate::srtp::{Outbound, SrtpError};
+use crate::{Codec, CodecSpec, Config, DropReason, Facts, Kind, SenderSpec};
+use header::{Stamps, Template};
+
+#[derive(Debug)]
+pub struct Downtrack {
+    spec: SenderSpec,
+    /// Place of the publication in the shard's table.
+    pub publication: Option<u32>,
+    selector: Selector,
+    rtp: RtpMunger,
+    picture: PictureMunger,
+    frame: FrameMunger,
+    sequencer: Sequencer,
+    template: Template,
+    /// What the codec of the last packet is here.
+    format: Option<(Codec, Option<CodecSpec>)>,
+    /// Counts sources and whatever else makes what was sent before unrepeatable.
+    source: u8,
+    /// The layer on the wire before belongs to the same publication, so their clocks may be compared.
+    same_source: bool,
+    rtx_sequence: u64,
+    packets: u32,
+    octets: u32,
+    keyframe_asked: Option<Instant>,
+    reported: Option<Instant>,
+}
+
+/// A packet as the subscriber will see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned {
+    pub numbers: Numbers,
+    pub payload_type: u8,
+    /// Before protection, without padding added for equal size.
+    pub len: usize,
+    /// Padding may be added: what is written is never written again under the same number.
+    pub may_pad: bool,
+    /// Sent again as RTX under this number of the RTX stream.
+    pub rtx: Option<u64>,
+}
+
+/// The numbers that a downtrack gives a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Roll-overs counted.
+    pub sequence: u64,
+    pub timestamp: u32,
+    pub picture_id: u16,
+    pub tl0_index: u8,
+    pub frame_number: u16,
+}
+
+/// What a sender report says (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub ssrc: u32,
+    pub timestamp: u32,
+    pub packets: u32,
+    pub octets: u32,
+}
+
+/// A jump of more packets than this is no loss that retransmission could mend, but a stream that was muted, restarted or moved.
+const JUMP_MAX: u64 = 512;
+/// The descriptor bytes that may change lie within these first bytes of the payload.
+const HEAD_LEN_MAX: usize = 16;
+/// Original sequence number of RTX (RFC 4588 section 4).
+const OSN_LEN: usize = 2;
+
+impl Downtrack {
+    /// `random` gives the first sequence number and timestamp.
+    pub fn new(config: &Config, spec: SenderSpec, random: u64, now: Instant) -> Self {
+        let packets = match spec.kind {
+            Kind::Audio => config.cache_audio_packets,
+            Kind::Video => config.cache_video_packets,
+        };
+        Self {
+            publication: None,
+            selector: Selector::new(),
+            // The upper half is left out: a roll-over among the first packets confuses SRTP receivers (RFC 3711 section 3.3.1).
+            rtp: RtpMunger::new((random as u16 & 0x7FFF).max(1), (random >> 32) as u32),
+            picture: PictureMunger::default(),
+            frame: FrameMunger::default(),
+            sequencer: Sequencer::new(packets, now),
+            template: template(&spec),
+            format: None,
+            source: 0,
+            same_source: false,
+            rtx_sequence: random >> 16 & 0x7FFF,
+            packets: 0,
+            octets: 0,
+            keyframe_asked: None,
+            reported: None,
+            spec,
+        }
+    }
+
+    pub fn spec(&self) -> &SenderSpec {
+        &self.spec
+    }
+
+    /// Takes over a changed description. SSRCs stay; the source is the caller's to change.
+    pub fn update(&mut self, spec: SenderSpec) {
+        self.template = template(&spec);
+        self.format = None;
+        self.source = self.source.wrapping_add(1);
+        self.spec = spec;
+    }
+
+    /// What it carries from now on; the next packet is the first of that.
+    pub fn set_publication(&mut self, publication: Option<u32>) {
+        self.publication = publication;
+        self.start_anew();
+        self.same_source = false;
+        self.keyframe_asked = None;
+    }
+
+    /// Decides on a packet, in the order in which they came. `None` when it is not for this subscriber now.
+    pub fn plan(&mut self, now: Now, publication: &Publication, fresh: &Fresh) -> Result<Option<Planned>, DropReason> {
+        let facts = &fresh.facts;
+        let format = self.format(facts.codec).ok_or(DropReason::NoCodec)?;
+        if self.selector.current() == Some(fresh.layer) && self.rtp.ahead(facts.sequence) > JUMP_MAX {
+            self.start_anew();
+        }
+        self.selector.retarget(publication.active());
+        let before = self.selector.current();
+        if facts.payload.is_none() {
+            if before == Some(fresh.layer) {
+                self.rtp.skip(facts.sequence);
+            }
+            return Ok(None);
+        }
+        match self.selector.choose(fresh.layer, facts.entry) {
+            Choice::Leave => return Ok(None),
+            Choice::Forward => {}
+            Choice::Switch => self.switch(now, publication, fresh, before, format.clock_rate),
+        }
+        let Some((sequence, timestamp)) = self.rtp.forward(now.mono, facts.sequence, facts.timestamp) else {
+            return Ok(None);
+        };
+        let (picture_id, tl0_index) = self.picture.forward(facts.picture_id, facts.tl0_index);
+        let frame_number = match facts.carried.dependency_descriptor {
+            span if span.is_none() => 0,
+            span => self.frame.forward(span.of(fresh.packet.bytes())),
+        };
+        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number };
+        if format.nack {
+            self.record(now.mono, fresh.layer, facts, numbers);
+        }
+        Ok(Some(self.planned(facts, numbers, &format, None)))
+    }
+
+    /// Finds what was sent as `out_sequence`, to be sent again. `quiet` is one round trip.
+    pub fn plan_again<'a>(
+        &mut self,
+        now: Now,
+        publication: &'a Publication,
+        out_sequence: u16,
+        quiet: Duration,
+    ) -> Result<(Planned, &'a Facts, &'a crate::PacketRef), DropReason> {
+        let sequence = self.rtp.extend(out_sequence).ok_or(DropReason::OutOfRange)?;
+        let sent = self.sequencer.resend(now.mono, out_sequence, quiet).map_err(|_| DropReason::ResentJustNow)?;
+        let current = self.selector.current().ok_or(DropReason::NotCached)?;
+        // What was never sent may have come in since: out of order before the keyframe that began the stream, for one.
+        let guess = self.rtp.in_sequence(sequence);
+        let (layer, wanted, numbers) = match sent {
+            Some(sent) if sent.source == self.source => {
+                let Sent { sequence: low, timestamp, picture_id, frame_number, tl0_index, layer, source: _ } = sent;
+                let near = publication.newest(layer).ok_or(DropReason::NotCached)?;
+                let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number };
+                (layer, extend_low(low, near), Some(numbers))
+            }
+            Some(_) => return Err(DropReason::NotCached),
+            None => (current, guess.ok_or(DropReason::NotCached)?, None),
+        };
+        let (facts, packet) = publication.cached(layer, wanted).ok_or(DropReason::NotCached)?;
+        if facts.payload.is_none() {
+            return Err(DropReason::NotCached);
+        }
+        let format = self.format(facts.codec).ok_or(DropReason::NoCodec)?;
+        let numbers = match numbers {
+            Some(numbers) => numbers,
+            None => self.numbers_late(now, layer, facts, packet.bytes(), sequence),
+        };
+        let rtx = format.rtx.map(|payload_type| {
+            self.rtx_sequence += 1;
+            (payload_type, self.rtx_sequence)
+        });
+        Ok((self.planned(facts, numbers, &format, rtx), facts, packet))
+    }
+
+    /// Writes a planned packet into `out` and returns its length on the wire.
+    pub fn write(
+        &mut self,
+        outbound: &Outbound,
+        out: &mut [u8],
+        planned: &Planned,
+        facts: &Facts,
+        packet: &[u8],
+        transport_sequence: u16,
+        unix: Duration,
+        padding: u8,
+    ) -> Result<usize, SrtpError> {
+        let numbers = &planned.numbers;
+        let (ssrc, sequence) = match planned.rtx {
+            Some(sequence) => (self.spec.rtx_ssrc, sequence),
+            None => (self.spec.ssrc, numbers.sequence),
+        };
+        let fixed = out.first_chunk_mut::<FIXED_HEADER_LEN>().ok_or(SrtpError::NoSpace)?;
+        fixed[0] = if padding == 0 { 0x80 } else { 0xA0 };
+        fixed[1] = u8::from(facts.marker) << 7 | planned.payload_type;
+        fixed[2..4].copy_from_slice(&(sequence as u16).to_be_bytes());
+        fixed[4..8].copy_from_slice(&numbers.timestamp.to_be_bytes());
+        fixed[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        let stamps = Stamps { transport_sequence, unix, frame_number: numbers.frame_number };
+        let header_len = self.template.write(out, packet, &facts.carried, &stamps);
+        let payload = facts.payload.of(packet);
+        let mut head = [0; HEAD_LEN_MAX];
+        let (head_len, taken) = compose_head(&mut head, planned, facts, payload);
+        self.packets = self.packets.wrapping_add(u32::from(planned.rtx.is_none()));
+        self.octets = self.octets.wrapping_add(payload.len() as u32);
+        outbound.protect_rtp((sequence >> 16) as u32, out, header_len, &head[..head_len], &payload[taken..], padding)
+    }
+
+    /// The layer of which a keyframe must be asked for now, if any: at once, and then again and again until it comes.
+    pub fn keyframe_wanted(&mut self, now: Instant, publication: &Publication, interval: Duration) -> Option<u8> {
+        if self.spec.kind == Kind::Audio {
+            return None;
+        }
+        self.selector.retarget(publication.active());
+        let layer = self.selector.awaited()?;
+        if self.keyframe_asked.is_some_and(|asked| now.saturating_duration_since(asked) < interval) {
+            return None;
+        }
+        self.keyframe_asked = Some(now);
+        Some(layer)
+    }
+
+    /// The subscriber lost its picture: the layer of which it needs a keyframe.
+    pub fn keyframe_lost(&self) -> Option<u8> {
+        self.selector.target().or(self.selector.current())
+    }
+
+    /// The sender report that is due, if any.
+    pub fn report(&mut self, now: Now, publication: &Publication, interval: Duration) -> Option<Report> {
+        if self.reported.is_some_and(|reported| now.mono.saturating_duration_since(reported) < interval) {
+            return None;
+        }
+        let layer = self.selector.current()?;
+        let reference = publication.reference(layer)?;
+        let (_, format) = self.format?;
+        let clock_rate = format?.clock_rate;
+        self.reported = Some(now.mono);
+        let passed = ticks(now.unix, reference.unix, clock_rate);
+        let timestamp = self.rtp.out_timestamp(reference.timestamp.wrapping_add(passed));
+        Some(Report { ssrc: self.spec.ssrc, timestamp, packets: self.packets, octets: self.octets })
+    }
+
+    /// Something is or was on the wire.
+    pub fn is_sending(&self) -> bool {
+        self.publication.is_some() && !self.rtp.is_new()
+    }
+
+    pub fn layer(&self) -> Option<u8> {
+        self.selector.current()
+    }
+
+    fn start_anew(&mut self) {
+        self.selector.reset();
+        self.source = self.source.wrapping_add(1);
+    }
+
+    fn switch(&mut self, now: Now, publication: &Publication, fresh: &Fresh, before: Option<u8>, clock_rate: u32) {
+        let by_arrival = self.rtp.timestamp_by_arrival(now.mono, clock_rate);
+        let timestamp = before
+            .filter(|_| self.same_source)
+            .and_then(|before| self.timestamp_by_report(publication, before, fresh, clock_rate))
+            // A report that is wrong by more than a second is wrong.
+            .filter(|by_report| by_report.wrapping_sub(by_arrival).wrapping_add(clock_rate) < 2 * clock_rate)
+            .unwrap_or(by_arrival);
+        let facts = &fresh.facts;
+        self.rtp.switch(facts.sequence, facts.timestamp, timestamp);
+        self.picture.switch(facts.picture_id, facts.tl0_index);
+        if !facts.carried.dependency_descriptor.is_none() {
+            self.frame.switch(facts.carried.dependency_descriptor.of(fresh.packet.bytes()));
+        }
+        self.same_source = true;
+        self.keyframe_asked = None;
+    }
+
+    /// The new layer's timestamp in the numbers of the layer before, by the publisher's clock.
+    fn timestamp_by_report(&self, publication: &Publication, before: u8, fresh: &Fresh, clock_rate: u32) -> Option<u32> {
+        let (old, new) = (publication.reported(before)?, publication.reported(fresh.layer)?);
+        let since_report = fresh.facts.timestamp.wrapping_sub(new.timestamp);
+        let between = ticks(new.unix, old.unix, clock_rate);
+        Some(self.rtp.out_timestamp(old.timestamp.wrapping_add(between).wrapping_add(since_report)))
+    }
+
+    fn numbers_late(&mut self, now: Now, layer: u8, facts: &Facts, packet: &[u8], sequence: u64) -> Numbers {
+        let timestamp = self.rtp.out_timestamp(facts.timestamp);
+        let (picture_id, tl0_index) = self.picture.forward(facts.picture_id, facts.tl0_index);
+        let frame_number = self.frame.forward(facts.carried.dependency_descriptor.of(packet));
+        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number };
+        self.record(now.mono, layer, facts, numbers);
+        numbers
+    }
+
+    fn record(&mut self, now: Instant, layer: u8, facts: &Facts, numbers: Numbers) {
+        let Numbers { sequence, timestamp, picture_id, tl0_index, frame_number } = numbers;
+        let sent = Sent { sequence: facts.sequence as u32, timestamp, picture_id, frame_number, tl0_index, layer, source: self.source };
+        self.sequencer.record(now, sequence as u16, sent);
+    }
+
+    fn planned(&self, facts: &Facts, numbers: Numbers, format: &CodecSpec, rtx: Option<(u8, u64)>) -> Planned {
+        let len = self.template.header_len(&facts.carried) + usize::from(facts.payload.len);
+        let may_pad = !(format.nack && format.rtx.is_none());
+        match rtx {
+            Some((payload_type, sequence)) => Planned { numbers, payload_type, len: len + OSN_LEN, may_pad, rtx: Some(sequence) },
+            None => Planned { numbers, payload_type: format.payload_type, len, may_pad, rtx: None },
+        }
+    }
+
+    /// What `codec` is for this subscriber.
+    fn format(&mut self, codec: Codec) -> Option<CodecSpec> {
+        if let Some((last, format)) = self.format
+            && last == codec
+        {
+            return format;
+        }
+        let format = self.spec.codecs.iter().find(|format| format.codec == codec).copied();
+        self.format = Some((codec, format));
+        format
+    }
+}
+
+/// Where a lost packet is sent again under its own number, it must be the same to the last bit: the same number with other content breaks
+/// AES-GCM (RFC 7714 section 8.1). So nothing in it may depend on when it is sent.
+fn template(spec: &SenderSpec) -> Template {
+    let repeated = spec.codecs.iter().any(|format| format.nack && format.rtx.is_none());
+    let mut ids = spec.extensions;
+    if repeated {
+        ids.transport_cc = None;
+        ids.abs_send_time = None;
+    }
+    Template::new(&ids, &spec.mid)
+}
+
+/// Puts what stands before the untouched part of the payload into `head`. Returns its length and how many bytes of the payload it
+/// replaces.
+fn compose_head(head: &mut [u8; HEAD_LEN_MAX], planned: &Planned, facts: &Facts, payload: &[u8]) -> (usize, usize) {
+    let mut len = 0;
+    if planned.rtx.is_some() {
+        head[..OSN_LEN].copy_from_slice(&(planned.numbers.sequence as u16).to_be_bytes());
+        len = OSN_LEN;
+    }
+    let numbers = &planned.numbers;
+    let picture = facts.picture_id.filter(|number| number.value != numbers.picture_id);
+    let tl0 = facts.tl0_index.filter(|number| number.value != u16::from(numbers.tl0_index));
+    let taken = picture.map_or(0, end_of).max(tl0.map_or(0, end_of));
+    if taken == 0 || taken > payload.len() || len + taken > HEAD_LEN_MAX {
+        return (len, 0);
+    }
+    let descriptor = &mut head[len..len + taken];
+    descriptor.copy_from_slice(&payload[..taken]);
+    if let Some(number) = picture {
+        number.replace(descriptor, numbers.picture_id);
+    }
+    if let Some(number) = tl0 {
+        number.replace(descriptor, u16::from(numbers.tl0_index));
+    }
+    (len + taken, taken)
+}
+
+/// Where a number ends, from the payload's first byte.
+fn end_of(number: Number) -> usize {
+    usize::from(number.at) + if number.bits > 8 { 2 } else { 1 }
+}
+
+/// From `earlier` to `later` in ticks of the clock, modulo 2^32; either may be the earlier.
+fn ticks(later: Duration, earlier: Duration, clock_rate: u32) -> u32 {
+    let between = |a: Duration, b: Duration| ((a - b).as_micros() * u128::from(clock_rate) / 1_000_000) as u32;
+    if later >= earlier { between(later, earlier) } else { between(earlier, later).wrapping_neg() }
+}
+
+/// The number nearest to `near` whose low 32 bits are `low`.
+fn extend_low(low: u32, near: u64) -> u64 {
+    let distance = low.wrapping_sub(near as u32) as i32;
+    near.wrapping_add_signed(i64::from(distance))
+}
+
+#[cfg(test)]
+mod tests;

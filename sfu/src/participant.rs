@@ -1,0 +1,222 @@
+//! A participant that lives on this shard: its transport, the streams it sends, the downtracks it gets.
+
+mod receive;
+mod report;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::FixedState;
+use pointsman_wire::clock::Now;
+
+use crate::downtrack::Downtrack;
+use crate::transport::{DtlsIdentity, Transport};
+use crate::{CodecSpec, Config, ExtensionIds, ParticipantId, ParticipantSpec, ReceiverSpec, SenderSpec, Source};
+
+pub use receive::{Role, Stream};
+pub use report::Uplink;
+
+#[derive(Debug)]
+pub struct Participant {
+    pub id: ParticipantId,
+    pub transport: Transport,
+    pub receivers: Vec<Receiver>,
+    /// By SSRC. Streams that the SDP names, and those that were learnt from mid and rid.
+    streams: HashMap<u32, Stream, FixedState>,
+    streams_max: usize,
+    /// Ids are the same in all m-lines of a bundle (RFC 9143 section 7.3.4), so packets are read with the union.
+    extensions: ExtensionIds,
+    /// By their place in a [`crate::publication::Route`]; a place that is free may be taken again.
+    pub downtracks: Vec<Option<Downtrack>>,
+    /// Downtracks that have packets in this flush.
+    pub due: Vec<u16>,
+    /// Transport-wide number of the next packet to the client.
+    pub transport_sequence: u16,
+    /// Round trip, from receiver reports of the client.
+    rtt: Option<Duration>,
+    /// This host's time minus the client's NTP time, in µs: least seen, so nearly without the way.
+    clock_distance: Option<i128>,
+    /// Our SSRC in feedback.
+    pub feedback_ssrc: u32,
+    pub timer: Option<Instant>,
+    feedback_due: Option<Instant>,
+    reports_due: Option<Instant>,
+    pub connected: bool,
+}
+
+/// An m-line on which the client sends.
+#[derive(Debug)]
+pub struct Receiver {
+    pub spec: ReceiverSpec,
+    /// Place in the shard's table of publications.
+    pub publication: u32,
+    /// Counts streams that had the same layer before, and mutes: sequence numbers go up by 2^48 with each.
+    epoch: u16,
+    /// The codec of the last packet.
+    format: Option<CodecSpec>,
+}
+
+/// What differs between two descriptions of a participant.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Publications (by their place in the shard's table) that have lost their m-line.
+    pub ended: Vec<u32>,
+    /// m-lines that need a publication.
+    pub begun: Vec<ReceiverSpec>,
+    /// Downtracks that have let go of a publication.
+    pub released: Vec<(u16, u32)>,
+    /// Downtracks that want a publication.
+    pub wanted: Vec<(u16, Source)>,
+    /// Downtracks for which there was no room.
+    pub refused: u64,
+}
+
+/// Until a receiver report tells the round trip.
+const RTT_DEFAULT: Duration = Duration::from_millis(100);
+
+impl Participant {
+    /// `random` seeds its tables and numbers. Receivers and senders come with [`Participant::update`].
+    pub fn new(config: &Config, spec: &ParticipantSpec, identity: &Arc<DtlsIdentity>, random: u64, now: Now) -> Self {
+        Self {
+            id: spec.id,
+            transport: Transport::new(spec, identity, &config.transport, random, now),
+            receivers: Vec::new(),
+            streams: HashMap::with_hasher(FixedState::with_seed(random)),
+            streams_max: config.streams_per_participant_max,
+            extensions: ExtensionIds::default(),
+            downtracks: Vec::new(),
+            due: Vec::new(),
+            transport_sequence: 1,
+            rtt: None,
+            clock_distance: None,
+            feedback_ssrc: (random >> 20) as u32 | 1,
+            timer: None,
+            feedback_due: None,
+            reports_due: None,
+            connected: false,
+        }
+    }
+
+    pub fn rtt(&self) -> Duration {
+        self.rtt.unwrap_or(RTT_DEFAULT)
+    }
+
+    /// Takes over a description. What concerns the shard's publications is the caller's to do, and comes back.
+    pub fn update(&mut self, config: &Config, spec: &ParticipantSpec, random: &mut dyn FnMut() -> u64, now: Now) -> Changes {
+        self.transport.update(spec);
+        let mut changes = Changes::default();
+        self.update_receivers(&spec.receivers, &mut changes);
+        self.update_senders(config, &spec.senders, random, now, &mut changes);
+        changes
+    }
+
+    /// Ends the m-lines that are gone and follows what changed in the others. New ones come with [`Participant::begin`], once
+    /// they have a publication.
+    fn update_receivers(&mut self, specs: &[ReceiverSpec], changes: &mut Changes) {
+        let kept = |receiver: &Receiver| specs.iter().find(|spec| spec.publication == receiver.spec.publication);
+        changes.ended = self.receivers.iter().filter(|receiver| kept(receiver).is_none()).map(|receiver| receiver.publication).collect();
+        if !changes.ended.is_empty() {
+            self.receivers.retain(|receiver| kept(receiver).is_some());
+            // Places have moved; streams find their m-line again with their next packet.
+            self.streams.clear();
+        }
+        for receiver in &mut self.receivers {
+            let Some(spec) = specs.iter().find(|spec| spec.publication == receiver.spec.publication) else { continue };
+            if spec.muted != receiver.spec.muted {
+                receiver.epoch = receiver.epoch.wrapping_add(1);
+            }
+            receiver.format = None;
+            receiver.spec = spec.clone();
+        }
+        let known = |spec: &ReceiverSpec| self.receivers.iter().any(|receiver| receiver.spec.publication == spec.publication);
+        changes.begun = specs.iter().filter(|spec| !known(spec)).cloned().collect();
+    }
+
+    /// Adds an m-line whose publication has its place.
+    pub fn begin(&mut self, spec: ReceiverSpec, publication: u32) {
+        self.receivers.push(Receiver { spec, publication, epoch: 0, format: None });
+    }
+
+    /// After every change of the m-lines: extension ids, and the streams that the SDP names.
+    pub fn index_streams(&mut self, now: Now) {
+        self.extensions = ExtensionIds::default();
+        for Receiver { spec, .. } in &self.receivers {
+            let ids = &mut self.extensions;
+            ids.mid = ids.mid.or(spec.extensions.mid);
+            ids.rid = ids.rid.or(spec.extensions.rid);
+            ids.repaired_rid = ids.repaired_rid.or(spec.extensions.repaired_rid);
+            ids.transport_cc = ids.transport_cc.or(spec.extensions.transport_cc);
+        }
+        for at in 0..self.receivers.len() {
+            for layer in 0..self.receivers[at].spec.ssrcs.len() {
+                let named = self.receivers[at].spec.ssrcs[layer];
+                self.name_stream(now, named.ssrc, at as u16, layer as u8, Role::Media);
+                if let Some(rtx) = named.rtx {
+                    self.name_stream(now, rtx, at as u16, layer as u8, Role::Repair { media: Some(named.ssrc) });
+                }
+            }
+        }
+    }
+
+    /// Downtracks by mid: gone ones leave their place free, new ones take one.
+    fn update_senders(&mut self, config: &Config, specs: &[SenderSpec], random: &mut dyn FnMut() -> u64, now: Now, changes: &mut Changes) {
+        for at in 0..self.downtracks.len() {
+            let Some(downtrack) = &mut self.downtracks[at] else { continue };
+            let before = downtrack.spec().source;
+            match specs.iter().find(|spec| spec.mid == downtrack.spec().mid && spec.ssrc == downtrack.spec().ssrc) {
+                None => {
+                    changes.released.extend(downtrack.publication.map(|publication| (at as u16, publication)));
+                    self.downtracks[at] = None;
+                }
+                Some(spec) if spec == downtrack.spec() => {}
+                Some(spec) => {
+                    downtrack.update(spec.clone());
+                    if spec.source != before {
+                        changes.released.extend(downtrack.publication.map(|publication| (at as u16, publication)));
+                        downtrack.set_publication(None);
+                        changes.wanted.extend(spec.source.map(|source| (at as u16, source)));
+                    }
+                }
+            }
+        }
+        for spec in specs {
+            let known =
+                |place: &Option<Downtrack>| place.as_ref().is_some_and(|it| it.spec().mid == spec.mid && it.spec().ssrc == spec.ssrc);
+            if self.downtracks.iter().any(known) {
+                continue;
+            }
+            let Some(at) = self.free_place(config) else {
+                changes.refused += 1;
+                continue;
+            };
+            self.downtracks[at] = Some(Downtrack::new(config, spec.clone(), random(), now.mono));
+            changes.wanted.extend(spec.source.map(|source| (at as u16, source)));
+        }
+    }
+
+    fn free_place(&mut self, config: &Config) -> Option<usize> {
+        if let Some(at) = self.downtracks.iter().position(Option::is_none) {
+            return Some(at);
+        }
+        if self.downtracks.len() >= config.downtracks_per_participant_max.min(usize::from(u16::MAX)) {
+            return None;
+        }
+        self.downtracks.push(None);
+        Some(self.downtracks.len() - 1)
+    }
+
+    pub fn downtrack(&mut self, at: u16) -> Option<&mut Downtrack> {
+        self.downtracks.get_mut(usize::from(at))?.as_mut()
+    }
+}
+
+impl Participant {
+    pub fn has_urgent_feedback(&self) -> bool {
+        false
+    }
+    pub fn begin_reports(&mut self, _now: Now, _config: &Config) {}
+    pub fn next_due(&self) -> Option<Instant> {
+        self.transport.poll_timeout()
+    }
+}

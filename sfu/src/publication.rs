@@ -1,0 +1,174 @@
+//! What a participant sends us, as far as forwarding goes: its layers with their caches, and who wants it.
+//!
+//! A shard has one for each of its participants' publications and for each of another shard's that its participants receive;
+//! both look the same to the downtracks.
+
+use std::time::{Duration, Instant};
+
+use pointsman_wire::clock::Now;
+use pointsman_wire::net::ShardId;
+
+use crate::cache::Cache;
+use crate::{Config, DropReason, Facts, Kind, PacketRef, ParticipantId, PublicationId, ReferenceTime};
+
+/// Simulcast layers of one publication at most; browsers send three.
+pub const LAYERS_MAX: usize = 4;
+
+#[derive(Debug)]
+pub struct Publication {
+    pub id: PublicationId,
+    pub origin: Origin,
+    /// Not known while only another shard has asked for it.
+    pub publisher: Option<ParticipantId>,
+    /// Downtracks of this shard's participants.
+    pub routes: Vec<Route>,
+    /// Shards that want its packets.
+    pub shards: Vec<ShardId>,
+    /// Gathered since the last flush.
+    pub fresh: Vec<Fresh>,
+    layers: Vec<Layer>,
+    /// Layers that were seen lately, one bit each.
+    active: u8,
+    pub started: bool,
+    /// A timer is running that looks at its layers.
+    pub watched: bool,
+}
+
+/// Where a publication's packets come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Its publisher is not on any shard yet.
+    Unknown,
+    /// A participant of this shard, by its place in the shard's table.
+    Here(u32),
+    /// Another shard; `asked` once that shard has our `Attach`.
+    Shard { shard: ShardId, asked: bool },
+}
+
+/// A downtrack by its participant's place in the shard's table and its own place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    pub participant: u32,
+    pub downtrack: u16,
+}
+
+/// A packet that waits to be forwarded.
+#[derive(Debug)]
+pub struct Fresh {
+    pub layer: u8,
+    pub facts: Facts,
+    pub packet: PacketRef,
+}
+
+#[derive(Debug)]
+pub struct Layer {
+    cache: Cache,
+    last_seen: Option<Instant>,
+    reference: Option<ReferenceTime>,
+    /// From the first packet's arrival, for as long as the publisher sends no report.
+    arrival: Option<ReferenceTime>,
+}
+
+impl Publication {
+    pub fn new(id: PublicationId) -> Self {
+        Self {
+            id,
+            origin: Origin::Unknown,
+            publisher: None,
+            routes: Vec::new(),
+            shards: Vec::new(),
+            fresh: Vec::new(),
+            layers: Vec::new(),
+            active: 0,
+            started: false,
+            watched: false,
+        }
+    }
+
+    /// Nobody sends it and nobody wants it.
+    pub fn is_idle(&self) -> bool {
+        !matches!(self.origin, Origin::Here(_)) && self.routes.is_empty() && self.shards.is_empty()
+    }
+
+    /// Takes in a packet: keeps it and gathers it for the next flush. `Err` when it came before or names a layer that cannot be.
+    pub fn gather(&mut self, now: Now, config: &Config, layer: u8, facts: Facts, packet: PacketRef) -> Result<(), DropReason> {
+        let kept = self.layer_mut(config, layer, facts.codec.kind()).ok_or(DropReason::OutOfRange)?;
+        kept.last_seen = Some(now.mono);
+        if kept.arrival.is_none() {
+            kept.arrival = Some(ReferenceTime { unix: now.unix, timestamp: facts.timestamp });
+        }
+        kept.cache.insert(now.mono, &facts, &packet)?;
+        self.active |= 1 << layer;
+        self.fresh.push(Fresh { layer, facts, packet });
+        Ok(())
+    }
+
+    pub fn cached(&self, layer: u8, sequence: u64) -> Option<(&Facts, &PacketRef)> {
+        self.layers.get(usize::from(layer))?.cache.get(sequence).map(|kept| (&kept.facts, &kept.packet))
+    }
+
+    /// The newest sequence number of a layer.
+    pub fn newest(&self, layer: u8) -> Option<u64> {
+        self.layers.get(usize::from(layer))?.cache.newest()
+    }
+
+    /// Layers that were seen lately, one bit each.
+    pub fn active(&self) -> u8 {
+        self.active
+    }
+
+    /// Of a layer that has been seen.
+    pub fn set_reference(&mut self, layer: u8, reference: ReferenceTime) {
+        if let Some(layer) = self.layers.get_mut(usize::from(layer)) {
+            layer.reference = Some(reference);
+        }
+    }
+
+    /// From the publisher's sender report if there was one.
+    pub fn reference(&self, layer: u8) -> Option<ReferenceTime> {
+        let layer = self.layers.get(usize::from(layer))?;
+        layer.reference.or(layer.arrival)
+    }
+
+    /// From the publisher's sender report alone: only such times of two layers may be compared.
+    pub fn reported(&self, layer: u8) -> Option<ReferenceTime> {
+        self.layers.get(usize::from(layer))?.reference
+    }
+
+    /// Its publisher is gone: nothing of it will be asked for again.
+    pub fn forget_packets(&mut self) {
+        self.fresh.clear();
+        self.layers.clear();
+        self.active = 0;
+        self.started = false;
+    }
+
+    /// Marks what fell silent and lets go of old packets. `true` while there is something left to look at.
+    pub fn look(&mut self, now: Instant, config: &Config) -> bool {
+        let mut busy = false;
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            layer.cache.expire(now, config.cache_age_max);
+            let silent = layer.last_seen.map_or(Duration::MAX, |seen| now.saturating_duration_since(seen));
+            if silent >= config.layer_silence_max {
+                self.active &= !(1 << index);
+            }
+            busy |= silent < config.cache_age_max + config.layer_silence_max;
+        }
+        busy
+    }
+
+    fn layer_mut(&mut self, config: &Config, layer: u8, kind: Kind) -> Option<&mut Layer> {
+        let index = usize::from(layer);
+        if index >= LAYERS_MAX {
+            return None;
+        }
+        let packets = match kind {
+            Kind::Audio => config.cache_audio_packets,
+            Kind::Video => config.cache_video_packets,
+        };
+        while self.layers.len() <= index {
+            self.layers.push(Layer { cache: Cache::new(packets), last_seen: None, reference: None, arrival: None });
+        }
+        self.layers.get_mut(index)
+    }
+}

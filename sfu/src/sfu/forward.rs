@@ -1,0 +1,210 @@
+//! From what was gathered to what leaves: to other shards by reference, to subscribers one after another.
+
+use pointsman_wire::clock::Now;
+
+use super::Sfu;
+use crate::downtrack::Planned;
+use crate::publication::Origin;
+use crate::{DropReason, Egress, MeshMessage, MeshPacket, PacketRef};
+
+/// Lists that a flush works with; kept, so that it allocates nothing.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    /// Packets since the last flush.
+    pub gathered: usize,
+    /// Participants with packets to get.
+    due: Vec<u32>,
+    /// One participant's packets, in the order in which they leave.
+    items: Vec<Item>,
+    /// Publications whose subscribers need a keyframe of a layer.
+    pub wanted: Vec<(u32, u8)>,
+    /// Participants with losses to be told at once.
+    pub publishers: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    downtrack: u16,
+    publication: u32,
+    /// Place among the publication's gathered packets.
+    fresh: u32,
+    planned: Planned,
+}
+
+impl Desk {
+    pub fn note_publisher(&mut self, index: u32) {
+        if self.publishers.last() != Some(&index) {
+            self.publishers.push(index);
+        }
+    }
+}
+
+impl Sfu {
+    /// Forwards what was gathered, and ends the turn. Call after the inputs of a turn, and before its packets are sent.
+    pub fn flush(&mut self, now: Now, out: &mut impl Egress) {
+        self.handshakes_left = self.config.handshakes_per_turn_max;
+        if self.desk.gathered > 0 {
+            self.send_to_shards(out);
+            self.spread();
+            for at in 0..self.desk.due.len() {
+                self.forward_to(now, self.desk.due[at], out);
+            }
+            self.desk.due.clear();
+            self.desk.gathered = 0;
+            for at in self.publications.touched.drain(..) {
+                if let Some(publication) = self.publications.table.get_mut(at as usize) {
+                    publication.fresh.clear();
+                }
+            }
+        }
+        while let Some((publication, layer)) = self.desk.wanted.pop() {
+            self.request_keyframe(now, publication, layer, out);
+        }
+        while let Some(index) = self.desk.publishers.pop() {
+            self.send_urgent_feedback(now, index, out);
+        }
+    }
+
+    /// First of all, since another core then works at the same time.
+    fn send_to_shards(&mut self, out: &mut impl Egress) {
+        for &at in &self.publications.touched {
+            let Some(publication) = self.publications.table.get(at as usize) else { continue };
+            if !matches!(publication.origin, Origin::Here(_)) {
+                continue;
+            }
+            for &shard in &publication.shards {
+                for fresh in &publication.fresh {
+                    let packet = MeshPacket {
+                        publication: publication.id,
+                        layer: fresh.layer,
+                        facts: fresh.facts,
+                        packet: PacketRef::clone(&fresh.packet),
+                    };
+                    if out.to_shard(shard, MeshMessage::Packet(packet)) {
+                        self.stats.mesh_packets_out += 1;
+                    } else {
+                        self.stats.drops.count(DropReason::MeshFull);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells every subscriber of a touched publication which of its downtracks have packets.
+    fn spread(&mut self) {
+        for &at in &self.publications.touched {
+            let Some(publication) = self.publications.table.get(at as usize) else { continue };
+            for route in &publication.routes {
+                let Some(participant) = self.participants.get_mut(route.participant as usize) else { continue };
+                if !participant.connected {
+                    continue;
+                }
+                if participant.due.is_empty() {
+                    self.desk.due.push(route.participant);
+                }
+                participant.due.push(route.downtrack);
+            }
+        }
+    }
+
+    /// Everything that one subscriber gets, so that it lies together and leaves as trains.
+    fn forward_to(&mut self, now: Now, index: u32, out: &mut impl Egress) {
+        self.plan_for(now, index);
+        let Self { participants, publications, desk, stats, config, .. } = self;
+        let Some(participant) = participants.get_mut(index as usize) else { return };
+        let (Some(path), Some(outbound)) = (participant.transport.path(), participant.transport.srtp_out()) else { return };
+        let mut group = Group { end: 0, len: 0 };
+        for at in 0..desk.items.len() {
+            if at == group.end {
+                group = Group::from(&desk.items, at, config.padding_max);
+            }
+            let item = &desk.items[at];
+            let Some(downtrack) = participant.downtracks.get_mut(usize::from(item.downtrack)).and_then(Option::as_mut) else { continue };
+            let Some(fresh) = publications.table.get(item.publication as usize).and_then(|it| it.fresh.get(item.fresh as usize)) else {
+                continue;
+            };
+            let Some(slot) = out.slot(&path) else {
+                stats.drops.count(DropReason::EgressFull);
+                continue;
+            };
+            let padding = group.padding(&desk.items, at);
+            let transport_sequence = participant.transport_sequence;
+            let packet = fresh.packet.bytes();
+            match downtrack.write(outbound, slot, &item.planned, &fresh.facts, packet, transport_sequence, now.unix, padding) {
+                Ok(len) => {
+                    out.commit(len);
+                    participant.transport_sequence = transport_sequence.wrapping_add(1);
+                    stats.forwarded += 1;
+                    stats.packets_out += 1;
+                    stats.bytes_out += len as u64;
+                    stats.padding_bytes += u64::from(padding);
+                }
+                Err(_) => stats.drops.count(DropReason::SrtpSealFailed),
+            }
+        }
+    }
+
+    /// Decides on each packet for a subscriber, before the first is written: only then their sizes are known.
+    fn plan_for(&mut self, now: Now, index: u32) {
+        let Self { participants, publications, desk, stats, config, .. } = self;
+        desk.items.clear();
+        let Some(participant) = participants.get_mut(index as usize) else { return };
+        for &at in &participant.due {
+            let Some(downtrack) = participant.downtracks.get_mut(usize::from(at)).and_then(Option::as_mut) else { continue };
+            let Some(from) = downtrack.publication else { continue };
+            let Some(publication) = publications.table.get(from as usize) else { continue };
+            for (fresh_at, fresh) in publication.fresh.iter().enumerate() {
+                match downtrack.plan(now, publication, fresh) {
+                    Ok(Some(planned)) => {
+                        desk.items.push(Item { downtrack: at, publication: from, fresh: fresh_at as u32, planned });
+                    }
+                    Ok(None) => {}
+                    Err(reason) => stats.drops.count(reason),
+                }
+            }
+            if let Some(layer) = downtrack.keyframe_wanted(now.mono, publication, config.keyframe_retry_interval) {
+                desk.wanted.push((from, layer));
+            }
+        }
+        participant.due.clear();
+    }
+}
+
+/// Neighbours that are made equal in size: a train needs that, and its last packet may be shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Group {
+    /// One after its last item.
+    end: usize,
+    /// What its items are padded to.
+    len: usize,
+}
+
+impl Group {
+    /// The longest from `start` whose packets differ by no more than `padding_max`.
+    fn from(items: &[Item], start: usize, padding_max: usize) -> Self {
+        let (mut least, mut most) = (usize::MAX, 0);
+        let mut fixed = None;
+        let mut end = start;
+        for item in &items[start..] {
+            let Planned { len, may_pad, .. } = item.planned;
+            let (lower, upper) = (least.min(len), most.max(len));
+            let fixed_now = if may_pad { fixed } else { fixed.or(Some(len)) };
+            let fits = fixed_now.is_none_or(|fixed| fixed == upper) && (may_pad || fixed_now == Some(len));
+            if end > start && (upper - lower > padding_max || !fits) {
+                break;
+            }
+            (least, most, fixed) = (lower, upper, fixed_now);
+            end += 1;
+        }
+        Self { end, len: most }
+    }
+
+    fn padding(&self, items: &[Item], at: usize) -> u8 {
+        let planned = &items[at].planned;
+        if !planned.may_pad || planned.len >= self.len {
+            return 0;
+        }
+        let ends_train = at + 1 == self.end && items.get(self.end).is_none_or(|next| next.planned.len >= self.len);
+        if ends_train { 0 } else { u8::try_from(self.len - planned.len).unwrap_or(0) }
+    }
+}
