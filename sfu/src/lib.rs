@@ -12,6 +12,7 @@ mod directory;
 mod downtrack;
 mod egress;
 mod facts;
+pub mod feedback;
 mod munger;
 mod negotiation;
 mod packet;
