@@ -1,0 +1,62 @@
+//! The command line. A new command is a variant of [`Command`], an arm in [`run`] and a file beside this one.
+
+mod check;
+mod serve;
+mod token;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Loaded};
+use crate::failure::Failure;
+use crate::load;
+
+#[derive(Debug, Parser)]
+#[command(name = "pointsman", version, about = "TURN relay, SFU and signalling for video calls in one binary")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Arguments),
+    /// Validate a configuration and print it as it is in force, secrets hidden
+    Check(check::Arguments),
+    /// Mint a token with which a participant may join a room
+    Token(token::Arguments),
+    /// Put real WebRTC load on a WHIP and WHEP server, and report
+    Load(load::LoadArgs),
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    // Wrong usage ends here, with exit code 2.
+    let outcome = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments).map_err(Failure::Other),
+    };
+    let Err(failure) = outcome else { return ExitCode::SUCCESS };
+    eprintln!("{failure}");
+    failure.exit_code()
+}
+
+/// Where a configuration is looked for when none is named.
+const DEFAULT_FILE: &str = "/etc/pointsman/pointsman.toml";
+
+/// Reads the named file, or else the default one where it exists, or else the environment alone.
+fn load(file: Option<&Path>, base: Config, look_in_default_place: bool) -> Result<Loaded, Failure> {
+    let environment = config::environment();
+    let default = PathBuf::from(DEFAULT_FILE);
+    let found = file.or((look_in_default_place && default.exists()).then_some(default.as_path()));
+    let loaded = match found {
+        Some(file) => Config::load(file, base, &environment),
+        None => Config::parse("(no file)", "", base, &environment),
+    };
+    loaded.map_err(|problems| Failure::Operator(problems.to_string()))
+}

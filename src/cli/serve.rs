@@ -1,0 +1,56 @@
+//! `pointsman serve`.
+
+use std::io::IsTerminal;
+use std::net::{Ipv6Addr, UdpSocket};
+use std::path::PathBuf;
+
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Secret};
+use crate::control;
+use crate::failure::Failure;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The configuration; /etc/pointsman/pointsman.toml when it exists and none is named
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// For trying it out: everything on loopback, throw-away keys and certificate, no sign-in
+    #[arg(long)]
+    dev: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let base = if arguments.dev { dev_base()? } else { Config::default() };
+    let config = super::load(arguments.config.as_deref(), base, !arguments.dev)?.config;
+    start_log(&config)?;
+    control::run(config, arguments.dev)
+}
+
+/// The defaults of `--dev`, with secrets that nobody knows and that end with the process.
+fn dev_base() -> Result<Config, Failure> {
+    // Not every host has IPv6.
+    let mut config = Config::dev(UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok());
+    config.keys.insert("dev".to_owned(), random_secret()?);
+    config.turn.shared_secret = Some(random_secret()?);
+    Ok(config)
+}
+
+fn random_secret() -> Result<Secret, Failure> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).map_err(|_| Failure::Other("the system gives no random bytes".to_owned()))?;
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+fn start_log(config: &Config) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&config.log.level.0).map_err(|error| Failure::Operator(format!("[log] level: {error}")))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init()
+        .map_err(|error| Failure::Other(format!("the log cannot be started: {error}")))
+}

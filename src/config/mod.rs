@@ -1,0 +1,306 @@
+//! `pointsman.toml`: reads it, lets the environment override it, and hands each part of the server its own settings.
+//!
+//! Adding a key: a field in the `config.rs` of the part that needs it, one line in the walk below ([`Config::walk`]), and its
+//! documentation in `deploy/pointsman.example.toml` (a test compares the two).
+
+mod problem;
+mod reader;
+mod secret;
+mod setting;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use problem::{Place, Problem, Problems};
+pub use reader::{Entry, variable};
+pub use secret::Secret;
+pub use values::{Network, PortRange, PublicIp};
+
+use reader::Reader;
+use values::LogFilter;
+
+/// An API secret that is shorter can be guessed from one token (HS256 wants at least 256 bits, RFC 7518 section 3.2).
+pub const KEY_SECRET_LEN_MIN: usize = 32;
+
+/// Everything that the file and the environment say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses announced to clients: in candidates and as relayed addresses.
+    pub public_ip: PublicIp,
+    pub listen: Listen,
+    pub tls: Tls,
+    pub http: Http,
+    pub engine: Engine,
+    pub turn: Turn,
+    /// API keys and their secrets, which sign tokens.
+    pub keys: BTreeMap<String, Secret>,
+    pub log: Log,
+}
+
+/// Where the server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Media, STUN and TURN.
+    pub udp: Vec<SocketAddr>,
+    /// TURN and ICE over TCP; HTTP and TLS are recognised there, too.
+    pub tcp: Vec<SocketAddr>,
+    /// TURN over TLS, HTTPS, WSS. Empty by default: it needs a certificate.
+    pub tls: Vec<SocketAddr>,
+    /// Plain HTTP and WebSocket, for a reverse proxy and for monitoring. Loopback by default.
+    pub http: Vec<SocketAddr>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let any = [SocketAddr::from((Ipv4Addr::UNSPECIFIED, 3478)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 3478))];
+        Self { udp: any.to_vec(), tcp: any.to_vec(), tls: Vec::new(), http: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))] }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file with the certificate chain, the server's own first. Read again on SIGHUP.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the private key (PKCS #8, PKCS #1 or SEC 1).
+    pub key: Option<PathBuf>,
+    /// A client that has not finished its handshake by then is disconnected.
+    pub handshake_timeout: Duration,
+    /// Handshakes going on at a time, on each listener; further connections wait to be accepted.
+    pub handshakes_max: u32,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { certificate: None, key: None, handshake_timeout: Duration::from_secs(10), handshakes_max: 256 }
+    }
+}
+
+/// Bounds of the HTTP listeners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Open connections on each listener, WebSockets included; further ones wait to be accepted.
+    pub connections_max: u32,
+    /// A client that has not sent its request's header by then is disconnected (also between two requests).
+    pub header_timeout: Duration,
+    /// A request that is not answered by then is given up. WebSockets are not bound by it.
+    pub request_timeout: Duration,
+    /// Longest body of a request.
+    pub body_bytes_max: u32,
+    /// Serve `/metrics`, `/healthz` and `/readyz` on the `tcp` and `tls` listeners, too.
+    pub metrics_everywhere: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            header_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            body_bytes_max: 256 * 1024,
+            metrics_everywhere: false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Engine {
+    /// Packet threads, each pinned to a core; 0 = one per core.
+    pub shards: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub realm: String,
+    pub relay_ports: PortRange,
+    pub shared_secret: Option<Secret>,
+    pub users: BTreeMap<String, Secret>,
+    /// Networks of peers that are allowed although denied by default (loopback, private, link-local and so on).
+    pub allowed_peers: Vec<Network>,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            realm: "pointsman".to_owned(),
+            relay_ports: PortRange::default(),
+            shared_secret: None,
+            users: BTreeMap::new(),
+            allowed_peers: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    pub level: LogFilter,
+}
+
+/// A configuration that holds together, with every key as it is in force.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub entries: Vec<Entry>,
+}
+
+/// The environment variables that may override keys.
+pub fn environment() -> HashMap<String, String> {
+    std::env::vars().filter(|(name, _)| name.starts_with("POINTSMAN_")).collect()
+}
+
+impl Config {
+    /// What `serve --dev` starts from: loopback only. Throw-away secrets are made by the caller.
+    pub fn dev(with_ipv6: bool) -> Self {
+        let mut ips = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
+        let mut loopback = vec![Network::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8)];
+        if with_ipv6 {
+            ips.push(Ipv6Addr::LOCALHOST.into());
+            loopback.push(Network::new(Ipv6Addr::LOCALHOST.into(), 128));
+        }
+        let on = |port| ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect::<Vec<_>>();
+        Self {
+            public_ip: PublicIp::List(ips.clone()),
+            listen: Listen { udp: on(3478), tcp: on(3478), tls: on(5349), http: on(8080) },
+            turn: Turn { allowed_peers: loopback, ..Turn::default() },
+            ..Self::default()
+        }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, with lines.
+    pub fn load(path: &Path, base: Self, environment: &HashMap<String, String>) -> Result<Loaded, Problems> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| Problems {
+            file: file.clone(),
+            list: vec![Problem { place: Place::File, what: format!("cannot be read: {error}") }],
+        })?;
+        let mut loaded = Self::parse(&file, &text, base, environment)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for file in [&mut loaded.config.tls.certificate, &mut loaded.config.tls.key].into_iter().flatten() {
+            // A relative path is meant from where the file stands: the working directory of a service is nowhere in particular.
+            *file = folder.join(&*file);
+        }
+        Ok(loaded)
+    }
+
+    /// Reads `text` over `base`, which holds the defaults. `file` is for messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, with lines.
+    pub fn parse(file: &str, text: &str, base: Self, environment: &HashMap<String, String>) -> Result<Loaded, Problems> {
+        let mut config = base;
+        let mut reader = Reader::new(file, text, environment);
+        // For --dev, whose base listens with TLS, a certificate is made.
+        let certificate_needed = config.listen.tls.is_empty();
+        config.walk(&mut reader);
+        config.judge(&mut reader, certificate_needed);
+        let entries = reader.finish()?;
+        Ok(Loaded { config, entries })
+    }
+
+    /// Names every key. The structs are taken apart without `..`, so that a field without a key does not compile.
+    fn walk(&mut self, reader: &mut Reader<'_>) {
+        let Self { public_ip, listen, tls, http, engine, turn, keys, log } = self;
+        reader.section("", |top| top.set("public_ip", public_ip));
+        reader.section("listen", |section| {
+            let Listen { udp, tcp, tls, http } = listen;
+            section.set("udp", udp);
+            section.set("tcp", tcp);
+            section.set("tls", tls);
+            section.set("http", http);
+        });
+        reader.section("tls", |section| {
+            let Tls { certificate, key, handshake_timeout, handshakes_max } = tls;
+            section.set("certificate", certificate);
+            section.set("key", key);
+            section.duration("handshake_timeout_s", handshake_timeout, 1..=300);
+            section.number("handshakes_max", handshakes_max, 1..=65_536);
+        });
+        reader.section("http", |section| {
+            let Http { connections_max, header_timeout, request_timeout, body_bytes_max, metrics_everywhere } = http;
+            section.number("connections_max", connections_max, 1..=1_000_000);
+            section.duration("header_timeout_s", header_timeout, 1..=300);
+            section.duration("request_timeout_s", request_timeout, 1..=300);
+            section.number("body_bytes_max", body_bytes_max, 1_024..=16 * 1024 * 1024);
+            section.set("metrics_everywhere", metrics_everywhere);
+        });
+        reader.section("engine", |section| {
+            let Engine { shards } = engine;
+            section.number("shards", shards, 0..=256);
+        });
+        reader.section("turn", |section| {
+            let Turn { realm, relay_ports, shared_secret, users, allowed_peers } = turn;
+            section.set("realm", realm);
+            section.set("relay_ports", relay_ports);
+            section.set("shared_secret", shared_secret);
+            section.set("users", users);
+            section.set("allowed_peers", allowed_peers);
+        });
+        reader.names("keys", keys);
+        reader.section("log", |section| {
+            let Log { level } = log;
+            section.set("level", level);
+        });
+    }
+
+    /// What no single key can tell.
+    fn judge(&self, reader: &mut Reader<'_>, certificate_needed: bool) {
+        if certificate_needed && !self.listen.tls.is_empty() && !self.has_certificate() {
+            reader.problem("listen", "tls", "`tls`: a TLS listener needs `certificate` and `key` in [tls]");
+        }
+        if self.listen.udp.is_empty() {
+            reader.problem("listen", "udp", "`udp`: at least one address is needed, media goes over it");
+        }
+        match (&self.tls.certificate, &self.tls.key) {
+            (Some(_), None) => reader.problem("tls", "certificate", "[tls] has a `certificate` but no `key`"),
+            (None, Some(_)) => reader.problem("tls", "key", "[tls] has a `key` but no `certificate`"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        if self.turn.realm.is_empty() || self.turn.realm.len() > 127 {
+            reader.problem("turn", "realm", "`realm`: must have 1 to 127 bytes");
+        }
+        if self.turn.shared_secret.as_ref().is_some_and(|secret| secret.expose().is_empty()) {
+            reader.problem("turn", "shared_secret", "`shared_secret`: must not be empty; leave the key out to have none");
+        }
+        if let Some(user) = self.turn.users.iter().find(|(name, password)| name.is_empty() || password.expose().is_empty()) {
+            reader.problem("turn", "users", format!("`users`: user {:?} has an empty name or password", user.0));
+        }
+        for (name, secret) in &self.keys {
+            if secret.expose().len() < KEY_SECRET_LEN_MIN {
+                let what = format!("[keys] the secret of `{name}` is shorter than {KEY_SECRET_LEN_MIN} characters");
+                reader.problem("keys", name, what);
+            }
+        }
+    }
+
+    /// Whether TLS can be served with what is configured.
+    pub fn has_certificate(&self) -> bool {
+        self.tls.certificate.is_some() && self.tls.key.is_some()
+    }
+}
+
+impl Loaded {
+    /// The effective configuration as a file that could be read again, secrets hidden.
+    pub fn to_toml(&self) -> String {
+        let mut out = String::new();
+        let mut section = "";
+        for entry in &self.entries {
+            if entry.section != section {
+                section = entry.section;
+                out.push_str(&format!("\n[{section}]\n"));
+            }
+            let key = setting::show_key(&entry.key);
+            match &entry.value {
+                Some(value) => out.push_str(&format!("{key} = {value}\n")),
+                None => out.push_str(&format!("# {key} is not set\n")),
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,117 @@
+//! What control counts: connections and why they were dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Which key of `[listen]` a connection came in through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    Http,
+    Tcp,
+    Tls,
+}
+
+impl ListenerKind {
+    pub const ALL: [Self; 3] = [Self::Http, Self::Tcp, Self::Tls];
+
+    /// As in the configuration.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// Why a connection was not served, or no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The kernel had no connection for us although it said so, or no file descriptor.
+    AcceptFailed,
+    /// Nothing came, or too slowly.
+    Silent,
+    /// On a TLS listener, but not TLS.
+    NotTls,
+    /// TLS, but no certificate is configured.
+    NoCertificate,
+    TlsFailed,
+    TlsTimeout,
+    /// The first byte belongs to no protocol that is spoken here.
+    UnknownProtocol,
+    /// Looked like HTTP and is not.
+    BadRequest,
+}
+
+impl DropReason {
+    pub const ALL: [Self; 8] = [
+        Self::AcceptFailed,
+        Self::Silent,
+        Self::NotTls,
+        Self::NoCertificate,
+        Self::TlsFailed,
+        Self::TlsTimeout,
+        Self::UnknownProtocol,
+        Self::BadRequest,
+    ];
+
+    /// As in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AcceptFailed => "accept_failed",
+            Self::Silent => "silent",
+            Self::NotTls => "not_tls",
+            Self::NoCertificate => "no_certificate",
+            Self::TlsFailed => "tls_failed",
+            Self::TlsTimeout => "tls_timeout",
+            Self::UnknownProtocol => "unknown_protocol",
+            Self::BadRequest => "bad_request",
+        }
+    }
+}
+
+/// Counters of all listeners.
+#[derive(Debug, Default)]
+pub struct Counters {
+    accepted: [AtomicU64; ListenerKind::ALL.len()],
+    open: [AtomicU64; ListenerKind::ALL.len()],
+    drops: [AtomicU64; DropReason::ALL.len()],
+}
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+pub struct Open {
+    counters: Arc<Counters>,
+    kind: ListenerKind,
+}
+
+impl Counters {
+    /// Counts a connection.
+    pub fn open(self: &Arc<Self>, kind: ListenerKind) -> Open {
+        self.accepted[kind as usize].fetch_add(1, Ordering::Relaxed);
+        self.open[kind as usize].fetch_add(1, Ordering::Relaxed);
+        Open { counters: Arc::clone(self), kind }
+    }
+
+    pub fn count_drop(&self, reason: DropReason) {
+        self.drops[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn accepted(&self, kind: ListenerKind) -> u64 {
+        self.accepted[kind as usize].load(Ordering::Relaxed)
+    }
+
+    pub fn connections(&self, kind: ListenerKind) -> u64 {
+        self.open[kind as usize].load(Ordering::Relaxed)
+    }
+
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize].load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.counters.open[self.kind as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+}

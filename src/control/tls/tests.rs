@@ -1,0 +1,52 @@
+use std::net::Ipv4Addr;
+
+use super::*;
+
+/// Writes a certificate and its key as PEM files into a new folder.
+fn files() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (folder, certificate, key)
+}
+
+#[test]
+fn throw_away_certificate_is_made() {
+    let certificate = Certificate::self_signed(&[Ipv4Addr::LOCALHOST.into()]).unwrap();
+    assert!(!certificate.reload().unwrap(), "there is no file to read again");
+}
+
+#[test]
+fn reload_takes_new_files_and_keeps_the_old_certificate_when_they_are_broken() {
+    let (_folder, certificate, key) = files();
+    let served = Certificate::from_files(&certificate, &key).unwrap();
+    let before = served.current();
+
+    std::fs::write(&certificate, "no certificate any more").unwrap();
+    let error = served.reload().unwrap_err().to_string();
+    assert!(error.contains("cert.pem") && error.contains("holds no certificate"), "{error}");
+    assert!(Arc::ptr_eq(&before, &served.current()));
+
+    let (_other, new_certificate, new_key) = files();
+    std::fs::copy(new_certificate, &certificate).unwrap();
+    std::fs::copy(new_key, &key).unwrap();
+    assert!(served.reload().unwrap());
+    assert!(!Arc::ptr_eq(&before, &served.current()));
+}
+
+#[test]
+fn key_of_another_certificate_is_named() {
+    let (_folder, certificate, _) = files();
+    let (_other, _, key) = files();
+    let error = Certificate::from_files(&certificate, &key).unwrap_err().to_string();
+    assert!(error.contains("key.pem: is not the key of"), "{error}");
+}
+
+#[test]
+fn missing_file_is_named() {
+    let (_folder, certificate, _) = files();
+    let error = Certificate::from_files(&certificate, Path::new("/nowhere/key.pem")).unwrap_err().to_string();
+    assert!(error.starts_with("/nowhere/key.pem: cannot be read"), "{error}");
+}

@@ -1,0 +1,207 @@
+//! Prometheus text. No other file knows a metric's name: the parts count in plain numbers, and here they are given out.
+//!
+//! A metric is a line in one of the functions below. Names are `pointsman_<part>_<what>_<unit>`; counters get their `_total` from
+//! the encoder.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::control::stats::{Counters, DropReason, ListenerKind};
+use crate::engine::{self, Histogram, Snapshot};
+
+#[cfg(test)]
+mod tests;
+
+/// What [`Metrics::text`] is written in.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that is given out, read at one moment.
+#[derive(Debug)]
+pub struct Reading {
+    pub shards: Vec<Snapshot>,
+}
+
+/// The registry of a running server. `read` is called at each scrape.
+pub struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    pub fn new(counters: Arc<Counters>, read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape { counters, read: Box::new(read), started }));
+        Self { registry }
+    }
+
+    /// All metrics as they are now.
+    ///
+    /// # Errors
+    /// When the encoder refuses, which is a fault of ours.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+struct Scrape {
+    counters: Arc<Counters>,
+    read: Box<dyn Fn() -> Reading + Send + Sync>,
+    /// Seconds since 1970.
+    started: f64,
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scrape").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let reading = (self.read)();
+        let mut out = Out(encoder);
+        self.process(&mut out)?;
+        listeners(&mut out, &self.counters)?;
+        engine(&mut out, &reading.shards)
+    }
+}
+
+impl Scrape {
+    fn process(&self, out: &mut Out<'_>) -> fmt::Result {
+        let mut build = out.family("pointsman_build", "The program's version", MetricType::Info)?;
+        build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))].as_slice())?;
+        let help = "When the process started, in seconds since 1970";
+        out.family("process_start_time_seconds", help, MetricType::Gauge)?.encode_gauge(&self.started)
+    }
+}
+
+fn listeners(out: &mut Out<'_>, counters: &Counters) -> fmt::Result {
+    let of_each = |count: fn(&Counters, ListenerKind) -> u64| {
+        ListenerKind::ALL.map(|kind| ([("listener", kind.key().to_owned())], count(counters, kind)))
+    };
+    out.counters("pointsman_control_connections_accepted", "TCP connections, by listener", of_each(Counters::accepted))?;
+    out.gauges("pointsman_control_connections", "Open TCP connections, by listener", of_each(Counters::connections))?;
+    let drops = DropReason::ALL.map(|reason| ([("reason", reason.name().to_owned())], counters.drops(reason)));
+    out.counters("pointsman_control_drops", "TCP connections that were not served, by reason", drops)
+}
+
+fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
+    let table: [(&str, &str, Pair); 3] = [
+        ("pointsman_engine_packets", "Datagrams, by direction", |s| (s.engine.packets_in, s.engine.packets_out)),
+        ("pointsman_engine_bytes", "Bytes of datagrams, by direction", |s| (s.engine.bytes_in, s.engine.bytes_out)),
+        ("pointsman_engine_mesh_messages", "Messages between shards, by direction", |s| (s.engine.mesh_in, s.engine.mesh_out)),
+    ];
+    for (name, help, read) in table {
+        out.counters(name, help, directions(shards, read))?;
+    }
+    let table: [(&str, &str, One); 6] = [
+        ("kernel_drops", "Datagrams that the kernel dropped because a receive buffer was full", |s| s.engine.kernel_drops),
+        ("trains_refused", "Trains that the network device refused and that left as single datagrams", |s| s.engine.trains_refused),
+        ("turns", "Turns of the shard's loop", |s| s.engine.turns),
+        ("waits", "Turns that began with a wait", |s| s.engine.waits),
+        ("wakes_sent", "Times that the shard woke another", |s| s.engine.wakes_sent),
+        ("relay_sockets", "Open relay sockets", |s| s.engine.relay_sockets),
+    ];
+    for (name, help, read) in table {
+        match name {
+            "relay_sockets" => out.gauges(&format!("pointsman_engine_{name}"), help, each(shards, read))?,
+            _ => out.counters(&format!("pointsman_engine_{name}"), help, each(shards, read))?,
+        }
+    }
+    let drops = shards.iter().flat_map(|s| {
+        let reasons = engine::DropReason::ALL.into_iter().zip(s.engine.drops);
+        reasons.map(|(reason, count)| (shard_and("reason", s, reason.name()), count))
+    });
+    out.counters("pointsman_engine_drops", "Datagrams that the engine dropped, by reason", drops)?;
+    let busy = shards.iter().map(|s| (shard(s), s.engine.busy.as_secs_f64()));
+    out.counters("pointsman_engine_busy_seconds", "Time that the shard spent outside of waits", busy)?;
+    let help = "Datagrams that left together as one UDP_SEGMENT train";
+    out.histograms("pointsman_engine_train_length", help, shards, |s| &s.engine.train_length)?;
+    // Measured by the engine, around what the sfu does in between.
+    let help = "From the start of the turn that received a datagram to the kernel's acceptance of what left in it";
+    out.histograms("pointsman_sfu_forward_latency_seconds", help, shards, |s| &s.engine.forward_latency)
+}
+
+type One = fn(&Snapshot) -> u64;
+/// In and out.
+type Pair = fn(&Snapshot) -> (u64, u64);
+type Labels = Vec<(&'static str, String)>;
+
+fn shard(snapshot: &Snapshot) -> Labels {
+    vec![("shard", snapshot.shard.0.to_string())]
+}
+
+fn shard_and(label: &'static str, snapshot: &Snapshot, value: &str) -> Labels {
+    vec![("shard", snapshot.shard.0.to_string()), (label, value.to_owned())]
+}
+
+fn each(shards: &[Snapshot], read: One) -> impl Iterator<Item = (Labels, u64)> {
+    shards.iter().map(move |s| (shard(s), read(s)))
+}
+
+fn directions(shards: &[Snapshot], read: Pair) -> impl Iterator<Item = (Labels, u64)> {
+    shards.iter().flat_map(move |s| {
+        let (incoming, outgoing) = read(s);
+        [(shard_and("direction", s, "in"), incoming), (shard_and("direction", s, "out"), outgoing)]
+    })
+}
+
+/// Writes families of one kind.
+struct Out<'a>(DescriptorEncoder<'a>);
+
+impl Out<'_> {
+    fn family<'s>(&'s mut self, name: &'s str, help: &'s str, kind: MetricType) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+
+    fn counters<L, V>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (L, V)>) -> fmt::Result
+    where
+        L: EncodeLabelSet,
+        V: EncodeCounterValue,
+    {
+        let mut family = self.family(name, help, MetricType::Counter)?;
+        for (labels, value) in rows {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, V, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<L, V>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (L, V)>) -> fmt::Result
+    where
+        L: EncodeLabelSet,
+        V: EncodeGaugeValue,
+    {
+        let mut family = self.family(name, help, MetricType::Gauge)?;
+        for (labels, value) in rows {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn histograms<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        shards: &[Snapshot],
+        read: fn(&Snapshot) -> &Histogram<N>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Histogram)?;
+        for snapshot in shards {
+            let histogram = read(snapshot);
+            let mut buckets: Vec<(f64, u64)> = histogram.bounds.into_iter().zip(histogram.counts).collect();
+            buckets.push((f64::INFINITY, histogram.above));
+            let labels = shard(snapshot);
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(histogram.sum, histogram.count(), &buckets, None)?;
+        }
+        Ok(())
+    }
+}
