@@ -1,6 +1,6 @@
 //! `pointsman serve`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, stderr};
 use std::net::{Ipv6Addr, UdpSocket};
 use std::path::PathBuf;
 
@@ -49,8 +49,8 @@ fn start_log(config: &Config) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&config.log.level.0).map_err(|error| Failure::Operator(format!("[log] level: {error}")))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
         .try_init()
         .map_err(|error| Failure::Other(format!("the log cannot be started: {error}")))
 }

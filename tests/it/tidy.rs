@@ -66,7 +66,8 @@ fn dependencies_point_one_way() {
     let allowed: [(&str, &[&str]); 4] = [("wire", &[]), ("signal", &[]), ("turn", &["wire"]), ("sfu", &["wire"])];
     for (folder, may) in allowed {
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest");
-        let ours: Vec<&str> = manifest.lines().filter_map(|line| line.split_once(['=', ' '])?.0.trim().strip_prefix("pointsman-")).collect();
+        let ours: Vec<&str> =
+            manifest.lines().filter_map(|line| line.split_once(['=', ' '])?.0.trim().strip_prefix("pointsman-")).collect();
         for dependency in &ours {
             assert!(may.contains(dependency), "{folder} must not depend on {dependency}");
         }
@@ -80,13 +81,18 @@ fn unsafe_code_stands_in_one_file() {
         let text = fs::read_to_string(root().join(folder).join("src/lib.rs")).expect("lib.rs");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{folder}/src/lib.rs");
     }
-    none(&["src"], |path, line| (path != "src/engine/sys.rs" && words(line).any(|word| word == "unsafe")).then(|| "unsafe outside sys.rs".into()));
+    none(&["src"], |path, line| {
+        (path != "src/engine/sys.rs" && words(line).any(|word| word == "unsafe")).then(|| "unsafe outside sys.rs".into())
+    });
 }
 
 #[test]
 fn state_machines_are_told_the_time_and_do_no_io() {
-    let banned = ["Instant::now", "SystemTime::now", "thread::", "std::fs", "UdpSocket", "TcpStream", "async fn", "tokio", "println!", "static mut"];
-    none(&["wire/src", "turn/src", "sfu/src"], |_, line| banned.into_iter().find(|word| line.contains(word)).map(|word| format!("`{word}`")));
+    let banned =
+        ["Instant::now", "SystemTime::now", "thread::", "std::fs", "UdpSocket", "TcpStream", "async fn", "tokio", "println!", "static mut"];
+    none(&["wire/src", "turn/src", "sfu/src"], |_, line| {
+        banned.into_iter().find(|word| line.contains(word)).map(|word| format!("`{word}`"))
+    });
 }
 
 #[test]
@@ -94,7 +100,8 @@ fn prometheus_names_stand_in_one_file() {
     // The load tool reads another process's metrics.
     none(&["src", "signal/src", "sfu/src", "turn/src", "wire/src"], |path, line| {
         let metrics = ["src/metrics.rs", "src/load/report.rs"].contains(&path);
-        let named = ["\"pointsman_engine", "\"pointsman_sfu", "\"pointsman_turn", "\"turn_total"].into_iter().any(|name| line.contains(name));
+        let named =
+            ["\"pointsman_engine", "\"pointsman_sfu", "\"pointsman_turn", "\"turn_total"].into_iter().any(|name| line.contains(name));
         (!metrics && named).then(|| "a metric's name".into())
     });
 }
@@ -107,7 +114,11 @@ fn names_are_the_fields_words() {
         let declared = words.by_ref().find(|word| ["struct", "enum", "trait", "mod", "type", "fn"].contains(word))?;
         let name = words.next()?.to_lowercase();
         let stem = PathBuf::from(path).file_stem()?.to_string_lossy().to_lowercase();
-        let noun = BANNED.into_iter().find(|banned| name.split('_').any(|part| part.trim_end_matches('s') == *banned) || (declared != "fn" && name.contains(banned)) || stem == *banned)?;
+        let noun = BANNED.into_iter().find(|banned| {
+            name.split('_').any(|part| part.trim_end_matches('s') == *banned)
+                || (declared != "fn" && name.contains(banned))
+                || stem == *banned
+        })?;
         Some(format!("the word `{noun}`"))
     });
 }
@@ -115,9 +126,14 @@ fn names_are_the_fields_words() {
 #[test]
 fn every_parser_has_a_fuzz_target_and_seeds() {
     let folder = root().join("fuzz/fuzz_targets");
-    let targets: Vec<String> =
-        fs::read_dir(&folder).expect("fuzz targets").flatten().filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned())).collect();
-    for parser in ["demux", "stun", "channel_data", "turn_server", "rtp", "rtcp", "vp8", "vp9", "h264", "av1", "dependency_descriptor", "red", "sdp"] {
+    let targets: Vec<String> = fs::read_dir(&folder)
+        .expect("fuzz targets")
+        .flatten()
+        .filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    for parser in
+        ["demux", "stun", "channel_data", "turn_server", "rtp", "rtcp", "vp8", "vp9", "h264", "av1", "dependency_descriptor", "red", "sdp"]
+    {
         assert!(targets.iter().any(|target| target == parser), "no fuzz target `{parser}` in {targets:?}");
     }
     let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("fuzz/Cargo.toml");
@@ -130,7 +146,9 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
 
 #[test]
 fn files_stay_readable() {
-    for (path, text) in ["src", "wire/src", "turn/src", "sfu/src", "signal/src", "tests", "benches"].iter().flat_map(|folder| rust_files(folder)) {
+    for (path, text) in
+        ["src", "wire/src", "turn/src", "sfu/src", "signal/src", "tests", "benches"].iter().flat_map(|folder| rust_files(folder))
+    {
         let lines = text.lines().count();
         assert!(lines <= 1000, "{path} has {lines} lines: which noun is hiding in it?");
     }
@@ -141,7 +159,12 @@ fn relative_links_of_the_pages_lead_somewhere() {
     let pages = ["README.md", "deploy/README.md", "signal/PROTOCOL.md", "CHANGELOG.md"];
     for page in pages {
         let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()).filter(|target| !target.is_empty() && !target.contains("://")) {
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#']).next())
+            .filter(|target| !target.is_empty() && !target.contains("://"))
+        {
             let path = root().join(page).parent().expect("a page lies in a folder").join(target);
             assert!(path.exists(), "{page} links to {target}, which is not there");
         }
