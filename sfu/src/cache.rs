@@ -69,8 +69,4 @@ impl Cache {
             self.oldest += 1;
         }
     }
-
-    pub fn len(&self) -> usize {
-        self.ring.iter().filter(|slot| slot.is_some()).count()
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::feedback::nack::NackConfig;
+use crate::feedback::twcc::TwccConfig;
 use crate::transport::TransportConfig;
 
 /// Every table of a shard has its limit here; reaching one is a named drop.
@@ -43,11 +45,24 @@ pub struct Config {
     pub sender_report_interval: Duration,
     /// While a downtrack waits for a keyframe, one is asked for this often.
     pub keyframe_retry_interval: Duration,
+    /// Between two keyframe requests for one layer, whoever wants them: a keyframe costs as much as many pictures.
+    pub keyframe_interval_min: Duration,
+    /// How often a participant's reports are looked at; each downtrack has its own interval.
+    pub report_look_interval: Duration,
+    /// Between two receiver reports to one publisher.
+    pub receiver_report_interval: Duration,
+    /// A packet is not sent again within one round trip; these are the least and the most that counts as one.
+    pub resend_quiet_min: Duration,
+    pub resend_quiet_max: Duration,
     /// Events that wait for control; it takes them once a turn.
     pub events_max: usize,
     /// RTP padding added to make neighbours equal in size, in bytes (at most 255). Browsers cut a frame into packets whose sizes
     /// differ by one byte; equal ones leave as one train.
     pub padding_max: usize,
+    /// What is asked for again of publishers.
+    pub nack: NackConfig,
+    /// What publishers are told for their congestion control.
+    pub twcc: TwccConfig,
     /// Of each participant's ICE, DTLS and SRTP.
     pub transport: TransportConfig,
 }
@@ -73,8 +88,15 @@ impl Default for Config {
             layer_look_interval: Duration::from_millis(250),
             sender_report_interval: Duration::from_millis(1000),
             keyframe_retry_interval: Duration::from_millis(500),
+            keyframe_interval_min: Duration::from_millis(400),
+            report_look_interval: Duration::from_millis(250),
+            receiver_report_interval: Duration::from_millis(1000),
+            resend_quiet_min: Duration::from_millis(10),
+            resend_quiet_max: Duration::from_millis(500),
             events_max: 65_536,
             padding_max: 16,
+            nack: NackConfig::default(),
+            twcc: TwccConfig::default(),
             transport: TransportConfig::default(),
         }
     }

@@ -1,7 +1,6 @@
 //! Who is where: participants by id and by ICE ufrag, and the paths on which they were seen.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use foldhash::fast::FixedState;
 use pointsman_wire::net::{FiveTuple, ShardId};
@@ -30,7 +29,7 @@ struct Known {
 #[derive(Debug)]
 pub enum Place {
     /// On no shard yet.
-    Expected { spec: Box<ParticipantSpec>, since: Instant },
+    Expected { spec: Box<ParticipantSpec> },
     /// In this shard's table.
     Here(u32),
     /// With another shard; `spec` is for knowing its checks.
@@ -70,7 +69,7 @@ impl Directory {
     }
 
     /// Makes a participant known, or follows a change of its description.
-    pub fn expect(&mut self, spec: Box<ParticipantSpec>, now: Instant) -> Result<(), DropReason> {
+    pub fn expect(&mut self, spec: Box<ParticipantSpec>) -> Result<(), DropReason> {
         let id = spec.id;
         if !self.places.contains_key(&id) {
             if self.places.len() >= self.participants_max {
@@ -79,7 +78,7 @@ impl Directory {
             let ufrag = spec.local.ufrag.clone();
             let place = match spec.claim.owner() {
                 Some(shard) => Place::Elsewhere { shard, spec },
-                None => Place::Expected { spec, since: now },
+                None => Place::Expected { spec },
             };
             self.places.insert(id, Known { ufrags: [None, None], place });
             self.name(id, &ufrag);
@@ -113,7 +112,7 @@ impl Directory {
     pub fn settle_here(&mut self, participant: ParticipantId, index: u32) -> Option<Box<ParticipantSpec>> {
         let known = self.places.get_mut(&participant)?;
         match std::mem::replace(&mut known.place, Place::Here(index)) {
-            Place::Expected { spec, since: _ } => Some(spec),
+            Place::Expected { spec } => Some(spec),
             other @ (Place::Here(_) | Place::Elsewhere { .. }) => {
                 known.place = other;
                 None
@@ -125,7 +124,7 @@ impl Directory {
     pub fn settle_elsewhere(&mut self, participant: ParticipantId, shard: ShardId) -> bool {
         let Some(known) = self.places.get_mut(&participant) else { return false };
         match std::mem::replace(&mut known.place, Place::Here(u32::MAX)) {
-            Place::Expected { spec, since: _ } => {
+            Place::Expected { spec } => {
                 known.place = Place::Elsewhere { shard, spec };
                 true
             }

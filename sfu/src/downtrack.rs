@@ -274,15 +274,6 @@ impl Downtrack {
         Some(Report { ssrc: self.spec.ssrc, timestamp, packets: self.packets, octets: self.octets })
     }
 
-    /// Something is or was on the wire.
-    pub fn is_sending(&self) -> bool {
-        self.publication.is_some() && !self.rtp.is_new()
-    }
-
-    pub fn layer(&self) -> Option<u8> {
-        self.selector.current()
-    }
-
     fn start_anew(&mut self) {
         self.selector.reset();
         self.source = self.source.wrapping_add(1);

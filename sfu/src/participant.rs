@@ -1,7 +1,7 @@
 //! A participant that lives on this shard: its transport, the streams it sends, the downtracks it gets.
 
 mod receive;
-mod report;
+pub mod report;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use foldhash::fast::FixedState;
 use pointsman_wire::clock::Now;
 
 use crate::downtrack::Downtrack;
+use crate::feedback::twcc::TwccRecorder;
 use crate::transport::{DtlsIdentity, Transport};
 use crate::{CodecSpec, Config, ExtensionIds, ParticipantId, ParticipantSpec, ReceiverSpec, SenderSpec, Source};
 
-pub use receive::{Role, Stream};
-pub use report::Uplink;
+pub use receive::{Role, Stream, drop_reason};
 
 #[derive(Debug)]
 pub struct Participant {
@@ -40,8 +40,11 @@ pub struct Participant {
     /// Our SSRC in feedback.
     pub feedback_ssrc: u32,
     pub timer: Option<Instant>,
-    feedback_due: Option<Instant>,
-    reports_due: Option<Instant>,
+    twcc: TwccRecorder,
+    /// SSRC of the last packet that had a transport-wide number.
+    twcc_media: u32,
+    pub reports_due: Option<Instant>,
+    receiver_reported: Option<Instant>,
     pub connected: bool,
 }
 
@@ -92,8 +95,10 @@ impl Participant {
             clock_distance: None,
             feedback_ssrc: (random >> 20) as u32 | 1,
             timer: None,
-            feedback_due: None,
+            twcc: TwccRecorder::new(now.mono),
+            twcc_media: 0,
             reports_due: None,
+            receiver_reported: None,
             connected: false,
         }
     }
@@ -139,7 +144,7 @@ impl Participant {
     }
 
     /// After every change of the m-lines: extension ids, and the streams that the SDP names.
-    pub fn index_streams(&mut self, now: Now) {
+    pub fn index_streams(&mut self) {
         self.extensions = ExtensionIds::default();
         for Receiver { spec, .. } in &self.receivers {
             let ids = &mut self.extensions;
@@ -151,9 +156,9 @@ impl Participant {
         for at in 0..self.receivers.len() {
             for layer in 0..self.receivers[at].spec.ssrcs.len() {
                 let named = self.receivers[at].spec.ssrcs[layer];
-                self.name_stream(now, named.ssrc, at as u16, layer as u8, Role::Media);
+                self.name_stream(named.ssrc, at as u16, layer as u8, Role::Media);
                 if let Some(rtx) = named.rtx {
-                    self.name_stream(now, rtx, at as u16, layer as u8, Role::Repair { media: Some(named.ssrc) });
+                    self.name_stream(rtx, at as u16, layer as u8, Role::Repair { media: Some(named.ssrc) });
                 }
             }
         }
@@ -209,14 +214,19 @@ impl Participant {
     pub fn downtrack(&mut self, at: u16) -> Option<&mut Downtrack> {
         self.downtracks.get_mut(usize::from(at))?.as_mut()
     }
-}
 
-impl Participant {
-    pub fn has_urgent_feedback(&self) -> bool {
-        false
+    /// The SSRC of a publication's layer and the format of its last packet.
+    pub fn media_of(&self, publication: u32, layer: u8) -> Option<(u32, Option<CodecSpec>)> {
+        let at = self.receivers.iter().position(|receiver| receiver.publication == publication)?;
+        Some((self.media_ssrc(at as u16, layer)?, self.receivers[at].format))
     }
-    pub fn begin_reports(&mut self, _now: Now, _config: &Config) {}
-    pub fn next_due(&self) -> Option<Instant> {
-        self.transport.poll_timeout()
+
+    /// Whether it is time for the next receiver report; counts as sent.
+    pub fn receiver_report_due(&mut self, now: Instant, interval: Duration) -> bool {
+        let due = self.receiver_reported.is_none_or(|last| now.saturating_duration_since(last) >= interval);
+        if due {
+            self.receiver_reported = Some(now);
+        }
+        due
     }
 }

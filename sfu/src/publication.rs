@@ -9,6 +9,7 @@ use pointsman_wire::clock::Now;
 use pointsman_wire::net::ShardId;
 
 use crate::cache::Cache;
+use crate::feedback::keyframes::KeyframeRequests;
 use crate::{Config, DropReason, Facts, Kind, PacketRef, ParticipantId, PublicationId, ReferenceTime};
 
 /// Simulcast layers of one publication at most; browsers send three.
@@ -67,6 +68,7 @@ pub struct Layer {
     reference: Option<ReferenceTime>,
     /// From the first packet's arrival, for as long as the publisher sends no report.
     arrival: Option<ReferenceTime>,
+    keyframes: KeyframeRequests,
 }
 
 impl Publication {
@@ -98,6 +100,9 @@ impl Publication {
             kept.arrival = Some(ReferenceTime { unix: now.unix, timestamp: facts.timestamp });
         }
         kept.cache.insert(now.mono, &facts, &packet)?;
+        if facts.entry {
+            kept.keyframes.arrived();
+        }
         self.active |= 1 << layer;
         self.fresh.push(Fresh { layer, facts, packet });
         Ok(())
@@ -110,6 +115,18 @@ impl Publication {
     /// The newest sequence number of a layer.
     pub fn newest(&self, layer: u8) -> Option<u64> {
         self.layers.get(usize::from(layer))?.cache.newest()
+    }
+
+    /// Somebody needs a keyframe of a layer.
+    pub fn want_keyframe(&mut self, layer: u8) {
+        if let Some(layer) = self.layers.get_mut(usize::from(layer)) {
+            layer.keyframes.want();
+        }
+    }
+
+    /// Whether the publisher is to be asked for a wanted keyframe now; counts as asked. The number is for FIR.
+    pub fn ask_keyframe(&mut self, now: Instant, layer: u8, interval: Duration) -> Option<u8> {
+        self.layers.get_mut(usize::from(layer))?.keyframes.ask(now, interval)
     }
 
     /// Layers that were seen lately, one bit each.
@@ -167,7 +184,13 @@ impl Publication {
             Kind::Video => config.cache_video_packets,
         };
         while self.layers.len() <= index {
-            self.layers.push(Layer { cache: Cache::new(packets), last_seen: None, reference: None, arrival: None });
+            self.layers.push(Layer {
+                cache: Cache::new(packets),
+                last_seen: None,
+                reference: None,
+                arrival: None,
+                keyframes: KeyframeRequests::new(),
+            });
         }
         self.layers.get_mut(index)
     }

@@ -152,13 +152,13 @@ impl Sfu {
     fn describe(&mut self, now: Now, spec: Box<ParticipantSpec>, out: &mut impl Egress) -> Result<(), DropReason> {
         let id = spec.id;
         if let Some(&Place::Here(index)) = self.directory.place(id) {
-            self.directory.expect(spec.clone(), now.mono)?;
+            self.directory.expect(spec.clone())?;
             self.update(now, index, &spec, out);
             self.drain_transport(now, index);
             return Ok(());
         }
         let new = self.directory.place(id).is_none();
-        self.directory.expect(spec, now.mono)?;
+        self.directory.expect(spec)?;
         match self.directory.place(id) {
             Some(&Place::Elsewhere { shard, .. }) if new => self.moved_elsewhere(now, id, shard, out),
             Some(Place::Expected { .. }) if new => self.wheel.insert(now.mono + self.config.transport.connect_timeout, Timer::Expected(id)),
@@ -212,7 +212,7 @@ impl Sfu {
             self.begin_publication(index, spec.id, receiver);
         }
         if let Some(participant) = self.participants.get_mut(index as usize) {
-            participant.index_streams(now);
+            participant.index_streams();
         }
         for (at, publication) in changes.released {
             self.release(Route { participant: index, downtrack: at }, publication, out);

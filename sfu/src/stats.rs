@@ -234,12 +234,6 @@ pub struct Stats {
     pub drops: Drops,
 }
 
-impl Stats {
-    pub(crate) fn drop(&mut self, reason: DropReason) {
-        self.drops.count(reason);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

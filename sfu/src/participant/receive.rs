@@ -6,8 +6,9 @@ use pointsman_wire::clock::Now;
 use pointsman_wire::rtp;
 
 use super::Participant;
+use super::report::Uplink;
 use crate::srtp::SrtpError;
-use crate::{Carried, CodecSpec, DropReason, ExtensionIds, Facts, Kind, PacketBuf, PacketPool, PacketRef, Span};
+use crate::{Carried, CodecSpec, Config, DropReason, ExtensionIds, Facts, Kind, PacketBuf, PacketPool, PacketRef, Span};
 
 /// One SSRC of a participant.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Stream {
     pub role: Role,
     /// The newest sequence number, roll-overs counted, of media streams.
     newest: Option<u64>,
-    pub uplink: super::report::Uplink,
+    pub uplink: Uplink,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ struct Identity {
 
 impl Participant {
     /// Takes in a protected RTP packet. `Ok(None)` when there is nothing to forward.
-    pub fn receive(&mut self, now: Now, pool: &mut PacketPool, datagram: &[u8]) -> Result<Option<Received>, DropReason> {
+    pub fn receive(&mut self, now: Now, config: &Config, pool: &mut PacketPool, datagram: &[u8]) -> Result<Option<Received>, DropReason> {
         let header = rtp::Header::parse_protected(datagram).map_err(|_| DropReason::Malformed)?;
         let identity = self.identify(&header, datagram)?;
         let (ssrc, sequence) = (header.ssrc, header.sequence);
@@ -69,14 +70,14 @@ impl Participant {
         });
         let (len, index) = outcome?;
         let packet = packet.ok_or(DropReason::PoolFull)?;
-        self.arrived(now, &header, datagram);
+        self.arrived(now, config, &header, datagram);
         if !identity.known {
-            self.learn(now, ssrc, &identity)?;
+            self.learn(ssrc, &identity)?;
         }
         let header = rtp::Header::parse(&packet.bytes()[..len]).map_err(|_| DropReason::Malformed)?;
         match identity.role {
-            Role::Media => self.take_media(now, &header, index, packet),
-            Role::Repair { .. } => self.take_repair(now, pool, &header, &packet),
+            Role::Media => self.take_media(now, config, &header, index, packet),
+            Role::Repair { .. } => self.take_repair(now, config, pool, &header, &packet),
         }
     }
 
@@ -117,7 +118,7 @@ impl Participant {
     }
 
     /// An authentic packet has shown what its SSRC is.
-    fn learn(&mut self, now: Now, ssrc: u32, identity: &Identity) -> Result<(), DropReason> {
+    fn learn(&mut self, ssrc: u32, identity: &Identity) -> Result<(), DropReason> {
         let &Identity { receiver, layer, role, known: _ } = identity;
         // A client that starts a stream anew does so with another SSRC; the old one has ended.
         let same = |stream: &Stream| {
@@ -131,7 +132,7 @@ impl Participant {
         if role == Role::Media && replaced.is_some() {
             line.epoch = line.epoch.wrapping_add(1);
         }
-        let uplink = super::report::Uplink::new(ssrc, line.spec.kind, now);
+        let uplink = Uplink::new(ssrc);
         self.streams.insert(ssrc, Stream { receiver, layer, role, newest: None, uplink });
         if role == Role::Media {
             for stream in self.streams.values_mut().filter(|stream| stream.receiver == receiver && stream.layer == layer) {
@@ -144,20 +145,26 @@ impl Participant {
     }
 
     /// Makes a stream known that the SDP names, unless it is already.
-    pub(super) fn name_stream(&mut self, now: Now, ssrc: u32, receiver: u16, layer: u8, role: Role) {
+    pub(super) fn name_stream(&mut self, ssrc: u32, receiver: u16, layer: u8, role: Role) {
         if self.streams.len() < self.streams_max && !self.streams.contains_key(&ssrc) {
-            let Some(line) = self.receivers.get(usize::from(receiver)) else { return };
-            let uplink = super::report::Uplink::new(ssrc, line.spec.kind, now);
+            let uplink = Uplink::new(ssrc);
             self.streams.insert(ssrc, Stream { receiver, layer, role, newest: None, uplink });
         }
     }
 
-    fn take_media(&mut self, now: Now, header: &rtp::Header, index: u64, packet: PacketRef) -> Result<Option<Received>, DropReason> {
+    fn take_media(
+        &mut self,
+        now: Now,
+        config: &Config,
+        header: &rtp::Header,
+        index: u64,
+        packet: PacketRef,
+    ) -> Result<Option<Received>, DropReason> {
         let stream = self.streams.get_mut(&header.ssrc).ok_or(DropReason::UnknownStream)?;
         let receiver = self.receivers.get_mut(usize::from(stream.receiver)).ok_or(DropReason::UnknownStream)?;
         let format = receiver.format(header.payload_type).ok_or(DropReason::UnknownPayloadType)?;
         stream.newest = stream.newest.max(Some(index));
-        stream.uplink.received(now, index, header.timestamp, &format);
+        stream.uplink.received(now, config, index, header.timestamp, &format);
         if receiver.spec.muted {
             return Err(DropReason::Muted);
         }
@@ -170,6 +177,7 @@ impl Participant {
     fn take_repair(
         &mut self,
         now: Now,
+        config: &Config,
         pool: &mut PacketPool,
         header: &rtp::Header,
         packet: &PacketRef,
@@ -187,7 +195,7 @@ impl Participant {
         let header = rtp::Header::parse(original.bytes()).map_err(|_| DropReason::Malformed)?;
         let distance = i64::from(rtp::sequence_distance(newest as u16, header.sequence));
         let index = newest.checked_add_signed(distance).ok_or(DropReason::OutOfRange)?;
-        stream.uplink.repaired(now, index);
+        stream.uplink.repaired(now, config, index);
         if receiver.spec.muted {
             return Err(DropReason::Muted);
         }
@@ -197,7 +205,7 @@ impl Participant {
         Ok(Some(Received { publication: receiver.publication, layer, facts, packet: original, repaired: true }))
     }
 
-    fn media_ssrc(&self, receiver: u16, layer: u8) -> Option<u32> {
+    pub(super) fn media_ssrc(&self, receiver: u16, layer: u8) -> Option<u32> {
         let media = |stream: &Stream| stream.receiver == receiver && stream.layer == layer && stream.role == Role::Media;
         self.streams.iter().find(|(_, stream)| media(stream)).map(|(&ssrc, _)| ssrc)
     }
@@ -286,7 +294,7 @@ fn only<T>(all: &[T], fits: impl Fn(&T) -> bool) -> Option<usize> {
     fitting.next().is_none().then_some(at)
 }
 
-pub(super) fn drop_reason(error: SrtpError) -> DropReason {
+pub fn drop_reason(error: SrtpError) -> DropReason {
     match error {
         SrtpError::Truncated => DropReason::Malformed,
         SrtpError::Forged => DropReason::SrtpUnauthenticated,

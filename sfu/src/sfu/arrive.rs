@@ -41,10 +41,8 @@ impl Sfu {
 
     fn take_media(&mut self, now: Now, index: u32, bytes: &[u8], out: &mut impl Egress) -> Result<(), DropReason> {
         let participant = self.participants.get_mut(index as usize).ok_or(DropReason::UnknownPath)?;
-        let received = participant.receive(now, &mut self.pool, bytes);
-        if participant.has_urgent_feedback() {
-            self.desk.note_publisher(index);
-        }
+        let received = participant.receive(now, &self.config, &mut self.pool, bytes);
+        self.desk.note_publisher(index);
         if !matches!(received, Err(DropReason::SrtpUnauthenticated | DropReason::SrtpReplayed)) {
             self.stats.packets_in += 1;
             self.stats.bytes_in += bytes.len() as u64;

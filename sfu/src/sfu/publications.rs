@@ -8,7 +8,7 @@ use pointsman_wire::net::ShardId;
 use slab::Slab;
 
 use super::{Sfu, Timer};
-use crate::publication::{Origin, Publication};
+use crate::publication::{LAYERS_MAX, Origin, Publication};
 use crate::{DropReason, Egress, MeshMessage, ParticipantId, PublicationId, ReceiverSpec};
 
 #[derive(Debug)]
@@ -138,6 +138,9 @@ impl Sfu {
     pub(super) fn publication_due(&mut self, now: Now, id: PublicationId, out: &mut impl Egress) {
         let Some(at) = self.publications.find(id) else { return };
         self.attach(at, out);
+        for layer in 0..LAYERS_MAX as u8 {
+            self.ask_for_keyframe(now, at, layer, out);
+        }
         let publication = &mut self.publications.table[at as usize];
         publication.watched = false;
         let unasked = matches!(publication.origin, Origin::Shard { asked: false, .. }) && !publication.routes.is_empty();
