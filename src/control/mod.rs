@@ -20,6 +20,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use pointsman_sfu::transport::DtlsIdentity;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 
@@ -53,7 +54,8 @@ pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("cannot start control's threads: {error}")))?;
-    let (engine, events) = Engine::start(engine_config(&config)).map_err(engine_failure)?;
+    let identity = DtlsIdentity::generate().map_err(|error| Failure::Other(format!("cannot make a DTLS certificate: {error:?}")))?;
+    let (engine, events) = Engine::start(engine_config(&config), Arc::new(identity)).map_err(engine_failure)?;
     let ended = runtime.block_on(serve(&config, dev, &engine, events, &media, certificate, listeners));
     engine.stop();
     runtime.shutdown_timeout(CLOSE_MAX);

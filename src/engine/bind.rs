@@ -186,3 +186,6 @@ fn warn_of_small_buffers(listener: &Listener, wanted: usize) {
 pub fn supports_trains(listener: &Listener) -> bool {
     sys::set_option(listener.socket.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,10 @@ pub struct EngineConfig {
     pub events_max: usize,
     /// Relay sockets of one shard.
     pub relay_sockets_max: usize,
+    /// Wanted size of a relay socket's buffers in bytes. One allocation carries one client.
+    pub relay_socket_buffer: usize,
+    pub sfu: pointsman_sfu::Config,
+    pub turn: pointsman_turn::Config,
 }
 
 impl Default for EngineConfig {
@@ -43,6 +47,9 @@ impl Default for EngineConfig {
             mailbox_max: 4096,
             events_max: 4096,
             relay_sockets_max: 16_384,
+            relay_socket_buffer: 1 << 20,
+            sfu: pointsman_sfu::Config::default(),
+            turn: pointsman_turn::Config::default(),
         }
     }
 }

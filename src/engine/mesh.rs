@@ -1,12 +1,31 @@
 //! Shard to shard: one bounded ring for every ordered pair, written by one and read by the other.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 use pointsman_sfu::MeshMessage;
+use pointsman_turn::{RelayPort, ReservationToken};
 use pointsman_wire::net::ShardId;
 
 use super::wake::Bell;
+
+/// What one shard tells another.
+#[derive(Debug)]
+pub enum Message {
+    Media(MeshMessage),
+    /// A client of shard `to` showed the token of a port that the receiver keeps (RFC 8656 section 7.2).
+    ReservationWanted {
+        token: ReservationToken,
+        relay: RelayPort,
+        to: ShardId,
+    },
+    /// The answer: the socket moves, unless there is no such reservation any more.
+    ReservationMoved {
+        relay: RelayPort,
+        socket: Option<(UdpSocket, SocketAddr)>,
+    },
+}
 
 /// One shard's ends of the mesh.
 pub(super) struct MeshPort {
@@ -17,8 +36,8 @@ pub(super) struct MeshPort {
 }
 
 struct Peer {
-    inbox: Arc<ArrayQueue<MeshMessage>>,
-    outbox: Arc<ArrayQueue<MeshMessage>>,
+    inbox: Arc<ArrayQueue<Message>>,
+    outbox: Arc<ArrayQueue<Message>>,
     bell: Arc<Bell>,
     /// Something was put into `outbox` since the last [`MeshPort::ring`].
     written: bool,
@@ -44,7 +63,7 @@ pub(super) fn mesh(bells: &[Arc<Bell>], ring_len: usize) -> Vec<MeshPort> {
 
 impl MeshPort {
     /// Puts a message into the ring toward `shard`. `false` when it is full or when there is no such other shard.
-    pub fn send(&mut self, shard: ShardId, message: MeshMessage) -> bool {
+    pub fn send(&mut self, shard: ShardId, message: Message) -> bool {
         let at = usize::from(shard.0);
         if at == self.shard {
             return false;
@@ -67,7 +86,7 @@ impl MeshPort {
     }
 
     /// The next message from any other shard, taking turns.
-    pub fn receive(&mut self) -> Option<MeshMessage> {
+    pub fn receive(&mut self) -> Option<Message> {
         let shards = self.peers.len();
         for look in 0..shards {
             let at = (self.next + look) % shards;

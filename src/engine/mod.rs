@@ -12,8 +12,10 @@ mod bind;
 mod config;
 mod mailbox;
 mod mesh;
+mod outgoing;
 mod receive;
 mod relay;
+mod relaying;
 mod shard;
 mod stats;
 #[allow(unsafe_code)]
@@ -21,6 +23,7 @@ mod sys;
 mod transmit;
 mod wake;
 
+use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +31,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
+use pointsman_sfu::Sfu;
+use pointsman_sfu::transport::DtlsIdentity;
+use pointsman_turn::Server;
 use pointsman_wire::net::ShardId;
 use tokio::sync::mpsc;
 
@@ -37,8 +43,10 @@ pub use mailbox::{Busy, Event, Events, Mailboxes};
 pub use stats::{DropReason, FORWARD_LATENCY_BOUNDS, Histogram, Snapshot, Stats, TRAIN_LENGTH_BOUNDS};
 
 use bind::{ListenOptions, Listener, bind_all, supports_trains};
+use receive::Inbox;
 use relay::RelaySockets;
-use shard::{Parts, Shard};
+use relaying::Relaying;
+use shard::{Links, RELAY_TOKEN_FIRST, Shard, read_clock};
 use transmit::Transmit;
 use wake::Bell;
 
@@ -56,8 +64,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Binds every address for every shard, then starts the shards. Events come out of the receiver.
-    pub fn start(config: EngineConfig) -> Result<(Self, Events), EngineError> {
+    /// Binds every address for every shard, then starts the shards. Events come out of the receiver. `identity` is the certificate
+    /// that all shards show in DTLS.
+    pub fn start(config: EngineConfig, identity: Arc<DtlsIdentity>) -> Result<(Self, Events), EngineError> {
         let cpus = sys::allowed_cpus();
         let shards = shard_count(config.shards)?;
         let options = ListenOptions { buffer: config.socket_buffer, gro: config.udp_gro };
@@ -67,13 +76,17 @@ impl Engine {
         if config.udp_gso && !trains {
             tracing::warn!("the kernel has no UDP_SEGMENT: every datagram leaves singly, at several times the cost");
         }
+        let mut turn_seed = [0; 32];
+        aws_lc_rs::rand::fill(&mut turn_seed)
+            .map_err(|_| EngineError::System { what: "random numbers", error: io::ErrorKind::Other.into() })?;
         let (events_in, events) = mpsc::channel(config.events_max.max(1));
-        let (parts, mailboxes, snapshots) = connect(&config, shards, &events_in)?;
+        let (links, mailboxes, snapshots) = connect(&config, shards, &events_in)?;
+        let pin = config.pin && !cpus.is_empty();
+        let plan = Arc::new(Plan { config, identity, shards: shards as u16, trains, turn_seed });
         let mut engine = Self { threads: Vec::with_capacity(shards), mailboxes, snapshots, addresses };
-        for (parts, listeners) in parts.into_iter().zip(listeners) {
-            let cpu = if config.pin && !cpus.is_empty() { Some(cpus[usize::from(parts.shard.0) % cpus.len()]) } else { None };
-            let thread = start_shard(&config, parts, listeners, trains, cpu)?;
-            engine.threads.push(thread);
+        for (links, listeners) in links.into_iter().zip(listeners) {
+            let cpu = pin.then(|| cpus[usize::from(links.shard.0) % cpus.len()]);
+            engine.threads.push(start_shard(&plan, links, listeners, cpu)?);
         }
         tracing::info!(shards, trains, addresses = engine.addresses.len(), "engine started");
         Ok((engine, events))
@@ -142,7 +155,7 @@ fn shard_count(wanted: usize) -> Result<usize, EngineError> {
     Ok(shards)
 }
 
-type Connected = (Vec<Parts>, Mailboxes, Vec<Arc<Mutex<Snapshot>>>);
+type Connected = (Vec<Links>, Mailboxes, Vec<Arc<Mutex<Snapshot>>>);
 
 /// Makes what connects the shards with each other and with control.
 fn connect(config: &EngineConfig, shards: usize, events: &mpsc::Sender<Event>) -> Result<Connected, EngineError> {
@@ -157,44 +170,36 @@ fn connect(config: &EngineConfig, shards: usize, events: &mpsc::Sender<Event>) -
     let queues: Vec<_> = (0..shards).map(|_| Arc::new(ArrayQueue::new(config.mailbox_max.max(1)))).collect();
     let mailboxes = Mailboxes::new(queues.iter().cloned().zip(bells.iter().cloned()));
     let mut ports = mesh::mesh(&bells, config.mesh_ring_max);
-    let mut parts = Vec::with_capacity(shards);
+    let mut links = Vec::with_capacity(shards);
     let mut snapshots = Vec::with_capacity(shards);
     for (at, ((poll, mesh), mailbox)) in polls.into_iter().zip(ports.drain(..)).zip(queues).enumerate() {
         let shard = ShardId(at as u16);
-        let snapshot = Arc::new(Mutex::new(Snapshot { shard, engine: Stats::new() }));
+        let snapshot = Arc::new(Mutex::new(Snapshot::new(shard)));
         snapshots.push(Arc::clone(&snapshot));
-        parts.push(Parts {
-            shard,
-            poll,
-            bell: Arc::clone(&bells[at]),
-            mesh,
-            mailbox,
-            events: events.clone(),
-            snapshot,
-            batch_max: config.batch_max.max(1),
-            gro: config.udp_gro,
-        });
+        links.push(Links { shard, poll, bell: Arc::clone(&bells[at]), mesh, mailbox, events: events.clone(), snapshot });
     }
-    Ok((parts, mailboxes, snapshots))
+    Ok((links, mailboxes, snapshots))
 }
 
-fn start_shard(
-    config: &EngineConfig,
-    parts: Parts,
-    listeners: Vec<Listener>,
+/// What all shards have in common.
+struct Plan {
+    config: EngineConfig,
+    identity: Arc<DtlsIdentity>,
+    shards: u16,
     trains: bool,
-    cpu: Option<usize>,
-) -> Result<JoinHandle<()>, EngineError> {
-    let relay_sockets_max = config.relay_sockets_max;
-    let shard = parts.shard.0;
+    turn_seed: [u8; 32],
+}
+
+fn start_shard(plan: &Arc<Plan>, links: Links, listeners: Vec<Listener>, cpu: Option<usize>) -> Result<JoinHandle<()>, EngineError> {
+    let shard = links.shard.0;
+    let plan = Arc::clone(plan);
     let body = move || {
         if let Some(cpu) = cpu
             && let Err(error) = sys::pin_to_cpu(cpu)
         {
             tracing::warn!(%error, shard, cpu, "the shard is not kept on its CPU");
         }
-        let transmit = Transmit::new(listeners, RelaySockets::new(relay_sockets_max), trains);
-        match Shard::new(parts, transmit) {
+        match build_shard(&plan, links, listeners) {
             Ok(mut shard) => shard.run(),
             Err(error) => {
                 tracing::error!(%error, shard, "a shard cannot start");
@@ -210,3 +215,25 @@ fn start_shard(
     };
     thread::Builder::new().name(format!("shard-{shard}")).spawn(guarded).map_err(|error| EngineError::System { what: "a thread", error })
 }
+
+/// On the shard's own thread, so that its memory is near its CPU.
+fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Result<Shard> {
+    let config = &plan.config;
+    let now = read_clock();
+    let relays = RelaySockets::new(config.relay_sockets_max, RELAY_TOKEN_FIRST);
+    let transmit = Transmit::new(listeners, relays, plan.trains);
+    let inbox = Inbox::new(config.batch_max.max(1), config.udp_gro);
+    let sfu = Sfu::new(config.sfu.clone(), links.shard, plan.shards, Arc::clone(&plan.identity), random_u64()?, now);
+    let server = Server::new(config.turn.clone(), plan.turn_seed, links.shard, now);
+    let relaying = Relaying::new(server, links.shard, config.relay_sockets_max, config.relay_socket_buffer);
+    Shard::new(links, transmit, inbox, sfu, relaying, now)
+}
+
+fn random_u64() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no random numbers"))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests;

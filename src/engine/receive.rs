@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use pointsman_wire::demux::{self, Class};
 use pointsman_wire::net::{Datagram, FiveTuple};
 
 use super::bind::Listener;
@@ -12,8 +14,10 @@ use super::sys::{ReceiveSlots, Received};
 
 /// Longest datagram that is taken in without UDP_GRO: clients stay under 1,500 bytes.
 const SLOT_LEN: usize = 2048;
-/// What the kernel joins has a datagram's greatest length.
-const GRO_SLOT_LEN: usize = 65_536;
+/// What the kernel joins has a datagram's greatest length. A little more, or the slots would compete for the same cache lines.
+const GRO_SLOT_LEN: usize = 65_536 + 1_216;
+/// Datagrams of one `recvmmsg`.
+const CALL_MAX: usize = 32;
 
 /// Datagrams that the kernel joins at most.
 const JOINED_MAX: usize = 64;
@@ -31,6 +35,7 @@ pub struct Inbox {
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     pub path: FiveTuple,
+    pub class: Class,
     start: u32,
     len: u32,
 }
@@ -70,23 +75,26 @@ impl Inbox {
 
     /// Takes in what a listening socket holds, as far as there is space.
     pub fn receive(&mut self, listener: &Listener, overflow: &mut u32, stats: &mut Stats) -> Drained {
-        let space = self.filled..self.slots.slots();
-        if space.is_empty() {
-            return Drained::Perhaps;
+        loop {
+            let first = self.filled;
+            let wanted = CALL_MAX.min(self.slots.slots() - first);
+            if wanted == 0 {
+                return Drained::Perhaps;
+            }
+            let count = match self.slots.receive(listener.socket.as_fd(), first..first + wanted) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Drained::Empty,
+                // An error that waited on the socket is reported in place of datagrams, which are still there.
+                Err(_) => return Drained::Perhaps,
+            };
+            self.filled += count;
+            for slot in first..first + count {
+                self.take(slot, listener, overflow, stats);
+            }
+            if count < wanted {
+                return Drained::Empty;
+            }
         }
-        let wanted = space.len();
-        let first = space.start;
-        let count = match self.slots.receive(listener.socket.as_fd(), space) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Drained::Empty,
-            // An error that waited on the socket is reported in place of datagrams, which are still there.
-            Err(_) => return Drained::Perhaps,
-        };
-        self.filled += count;
-        for slot in first..first + count {
-            self.take(slot, listener, overflow, stats);
-        }
-        if count < wanted { Drained::Empty } else { Drained::Perhaps }
     }
 
     fn take(&mut self, slot: usize, listener: &Listener, overflow: &mut u32, stats: &mut Stats) {
@@ -119,7 +127,8 @@ impl Inbox {
                 stats.drop(DropReason::Oversized, 1);
                 return;
             }
-            self.entries.push(Entry { path, start: start as u32, len: (end - start) as u32 });
+            let class = demux::classify(self.slots.bytes(start..end));
+            self.entries.push(Entry { path, class, start: start as u32, len: (end - start) as u32 });
             start = end;
             if start >= received.range.end {
                 return;
@@ -132,5 +141,35 @@ fn local_of(listener: &Listener, hit: Option<IpAddr>) -> SocketAddr {
     match hit {
         Some(ip) if listener.wildcard => SocketAddr::new(ip, listener.local.port()),
         _ => listener.local,
+    }
+}
+
+/// What peers sent to one relayed address; read and dealt with socket by socket.
+pub struct PeerInbox {
+    slots: ReceiveSlots,
+}
+
+impl PeerInbox {
+    pub fn new() -> Self {
+        Self { slots: ReceiveSlots::new(CALL_MAX, SLOT_LEN) }
+    }
+
+    /// Receives at most `max` datagrams. Says how many, and whether the socket may hold more.
+    pub fn receive(&mut self, fd: BorrowedFd<'_>, max: usize) -> (usize, bool) {
+        let wanted = max.min(CALL_MAX);
+        match self.slots.receive(fd, 0..wanted) {
+            Ok(count) => (count, count == wanted),
+            Err(error) => (0, error.kind() != io::ErrorKind::WouldBlock),
+        }
+    }
+
+    /// Who sent it, where it lies, and whether it was cut short.
+    pub fn read(&self, slot: usize) -> Option<(SocketAddr, Range<usize>, bool)> {
+        let received = self.slots.received(slot)?;
+        Some((received.remote, received.range, received.truncated))
+    }
+
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.slots.bytes(range)
     }
 }

@@ -11,30 +11,40 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam::queue::ArrayQueue;
 use mio::unix::SourceFd;
 use mio::{Events as PollEvents, Interest, Poll, Token};
+use pointsman_sfu::Sfu;
 use pointsman_wire::clock::Now;
+use pointsman_wire::demux::Class;
 use pointsman_wire::net::ShardId;
+use pointsman_wire::stun::is_ice_check;
 use tokio::sync::mpsc;
 
 use super::mailbox::{Event, Letter};
-use super::mesh::MeshPort;
-use super::receive::{Drained, Inbox};
+use super::mesh::{MeshPort, Message};
+use super::outgoing::Outgoing;
+use super::receive::{Drained, Entry, Inbox};
+use super::relaying::{Relaying, Surroundings};
 use super::stats::{DropReason, Snapshot};
 use super::transmit::Transmit;
 use super::wake::Bell;
 
 pub const WAKER: Token = Token(usize::MAX);
-const LISTENER_FIRST: usize = 0;
+/// Listeners have the tokens below, relay sockets those from here on.
+pub const RELAY_TOKEN_FIRST: usize = 1 << 16;
 
 /// Mesh messages of one turn.
 const MESH_BUDGET: usize = 1024;
 /// Letters from control of one turn.
 const MAILBOX_BUDGET: usize = 64;
+/// Events handed to control in one turn.
+const EVENT_BUDGET: usize = 256;
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 /// How soon to try again when control has no room for events.
 const EVENT_RETRY: Duration = Duration::from_millis(20);
+/// Readiness notices taken in one turn; the rest come with the next.
+const POLL_EVENTS_MAX: usize = 1024;
 
-/// What a shard is made of; put together before its thread starts.
-pub struct Parts {
+/// What a shard is connected with; put together before its thread starts.
+pub struct Links {
     pub shard: ShardId,
     pub poll: Poll,
     pub bell: Arc<Bell>,
@@ -42,27 +52,28 @@ pub struct Parts {
     pub mailbox: Arc<ArrayQueue<Letter>>,
     pub events: mpsc::Sender<Event>,
     pub snapshot: Arc<Mutex<Snapshot>>,
-    pub batch_max: usize,
-    pub gro: bool,
 }
 
 pub struct Shard {
-    parts: Parts,
+    links: Links,
     transmit: Transmit,
     inbox: Inbox,
+    sfu: Sfu,
+    relaying: Relaying,
     poll_events: PollEvents,
     ready: Vec<Readiness>,
     /// The listener that is read first in the next turn.
     next_listener: usize,
     /// Something was left over for the next turn.
     work_left: bool,
+    /// Control had no room for an event.
     events_wait: bool,
     snapshot_due: Instant,
     stopping: bool,
 }
 
 /// A listening socket's state between turns.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Readiness {
     readable: bool,
     /// The kernel's count of dropped datagrams when it was last told.
@@ -70,83 +81,96 @@ struct Readiness {
 }
 
 impl Shard {
-    pub fn new(parts: Parts, transmit: Transmit) -> io::Result<Self> {
+    pub fn new(links: Links, transmit: Transmit, inbox: Inbox, sfu: Sfu, relaying: Relaying, now: Now) -> io::Result<Self> {
         for (at, listener) in transmit.listeners().iter().enumerate() {
             let fd = listener.socket.as_raw_fd();
-            parts.poll.registry().register(&mut SourceFd(&fd), Token(LISTENER_FIRST + at), Interest::READABLE)?;
+            links.poll.registry().register(&mut SourceFd(&fd), Token(at), Interest::READABLE)?;
         }
         let listeners = transmit.listeners().len();
-        let inbox = Inbox::new(parts.batch_max, parts.gro);
         Ok(Self {
-            parts,
+            links,
             transmit,
             inbox,
-            poll_events: PollEvents::with_capacity(1024),
+            sfu,
+            relaying,
+            poll_events: PollEvents::with_capacity(POLL_EVENTS_MAX),
             // What arrived before registration announces itself no more.
             ready: vec![Readiness { readable: true, overflow: 0 }; listeners],
             next_listener: 0,
             work_left: true,
             events_wait: false,
-            snapshot_due: Instant::now() + SNAPSHOT_INTERVAL,
+            snapshot_due: now.mono + SNAPSHOT_INTERVAL,
             stopping: false,
         })
     }
 
     /// Runs until control says stop.
     pub fn run(&mut self) {
+        let mut now = read_clock();
         while !self.stopping {
-            self.wait();
-            let now = read_clock();
+            self.wait(now.mono);
+            now = read_clock();
             self.turn(now);
         }
         self.publish();
     }
 
-    fn wait(&mut self) {
-        let mut timeout = if self.work_left { Duration::ZERO } else { self.timeout() };
+    /// Waits until something is due, and notes which sockets have something.
+    fn wait(&mut self, last: Instant) {
+        let mut timeout = if self.work_left { Duration::ZERO } else { self.timeout(last) };
         if !timeout.is_zero() {
-            self.parts.bell.lie_down();
-            if !self.parts.mesh.is_empty() || !self.parts.mailbox.is_empty() {
+            self.links.bell.lie_down();
+            if !self.links.mesh.is_empty() || !self.links.mailbox.is_empty() {
                 timeout = Duration::ZERO;
             }
         }
-        let result = self.parts.poll.poll(&mut self.poll_events, Some(timeout));
-        self.parts.bell.get_up();
+        let result = self.links.poll.poll(&mut self.poll_events, Some(timeout));
+        self.links.bell.get_up();
         let stats = &mut self.transmit.stats;
         stats.turns += 1;
         stats.waits += u64::from(!timeout.is_zero());
         if let Err(error) = result
             && error.kind() != io::ErrorKind::Interrupted
         {
-            tracing::error!(%error, shard = self.parts.shard.0, "cannot wait for packets");
+            tracing::error!(%error, shard = self.links.shard.0, "cannot wait for packets");
             std::thread::sleep(Duration::from_millis(10));
         }
         for event in &self.poll_events {
-            if let Some(ready) = self.ready.get_mut(event.token().0.wrapping_sub(LISTENER_FIRST)) {
+            let token = event.token();
+            if let Some(ready) = self.ready.get_mut(token.0) {
                 ready.readable = true;
+            } else if let Some(relay) = self.transmit.relays.index_of(token) {
+                self.transmit.relays.set_readable(relay);
             }
         }
     }
 
-    fn timeout(&self) -> Duration {
+    /// Until the next thing is due, from `last`, when the clock was last read: a turn's length too long, which no timer here minds.
+    fn timeout(&self, last: Instant) -> Duration {
         let mut until = self.snapshot_due;
-        if self.events_wait {
-            until = until.min(Instant::now() + EVENT_RETRY);
+        for due in [self.sfu.poll_timeout(), self.relaying.server.poll_timeout()].into_iter().flatten() {
+            until = until.min(due);
         }
-        until.saturating_duration_since(Instant::now())
+        if self.events_wait {
+            until = until.min(last + EVENT_RETRY);
+        }
+        until.saturating_duration_since(last)
     }
 
     fn turn(&mut self, now: Now) {
         self.work_left = false;
+        let sent_before = self.transmit.stats.packets_out;
         self.receive();
         self.dispatch(now);
+        self.relay(now);
         self.read_mesh(now);
         self.read_mailbox(now);
+        self.forward(now);
         self.transmit.flush();
-        let wakes = self.parts.mesh.ring();
+        let wakes = self.links.mesh.ring();
         self.transmit.stats.wakes_sent += wakes;
         self.hand_out_events();
-        self.measure(now);
+        self.measure(now, sent_before);
     }
 
     fn receive(&mut self) {
@@ -165,24 +189,70 @@ impl Shard {
         self.next_listener = (self.next_listener + 1) % listeners.max(1);
     }
 
-    fn dispatch(&mut self, _now: Now) {
-        for _entry in self.inbox.entries() {
-            self.transmit.stats.drop(DropReason::UnknownProtocol, 1);
+    /// TURN datagram by datagram, media as a batch.
+    fn dispatch(&mut self, now: Now) {
+        let mut around = Surroundings { transmit: &mut self.transmit, mesh: &mut self.links.mesh, registry: self.links.poll.registry() };
+        let mut media = 0;
+        for entry in self.inbox.entries() {
+            let datagram = self.inbox.datagram(entry);
+            match destination(entry, datagram.bytes) {
+                Destination::Sfu => media += 1,
+                Destination::Turn => self.relaying.client_datagram(now, datagram, &mut around),
+                Destination::Nowhere => around.transmit.stats.drop(DropReason::UnknownProtocol, 1),
+            }
         }
+        if media == 0 {
+            return;
+        }
+        let inbox = &self.inbox;
+        let batch = inbox
+            .entries()
+            .iter()
+            .map(|entry| (entry, inbox.datagram(entry)))
+            .filter(|(entry, datagram)| destination(entry, datagram.bytes) == Destination::Sfu)
+            .map(|(_, datagram)| datagram);
+        let mut out = Outgoing { transmit: &mut self.transmit, mesh: &mut self.links.mesh };
+        self.sfu.handle_batch(now, batch, &mut out);
     }
 
-    fn read_mesh(&mut self, _now: Now) {
+    fn relay(&mut self, now: Now) {
+        let mut around = Surroundings { transmit: &mut self.transmit, mesh: &mut self.links.mesh, registry: self.links.poll.registry() };
+        self.work_left |= self.relaying.peer_datagrams(now, &mut around);
+        self.work_left |= self.relaying.continue_work(now, &mut around);
+        self.transmit.stats.relay_sockets = self.transmit.relays.len() as u64;
+    }
+
+    fn read_mesh(&mut self, now: Now) {
         for _ in 0..MESH_BUDGET {
-            let Some(_message) = self.parts.mesh.receive() else { return };
+            let Some(message) = self.links.mesh.receive() else { return };
             self.transmit.stats.mesh_in += 1;
+            match message {
+                Message::Media(message) => {
+                    let mut out = Outgoing { transmit: &mut self.transmit, mesh: &mut self.links.mesh };
+                    self.sfu.handle_mesh(now, message, &mut out);
+                }
+                Message::ReservationWanted { token, relay, to } => {
+                    let mut around =
+                        Surroundings { transmit: &mut self.transmit, mesh: &mut self.links.mesh, registry: self.links.poll.registry() };
+                    self.relaying.reservation_wanted(now, token, relay, to, &mut around);
+                }
+                Message::ReservationMoved { relay, socket } => {
+                    let mut around =
+                        Surroundings { transmit: &mut self.transmit, mesh: &mut self.links.mesh, registry: self.links.poll.registry() };
+                    self.relaying.reservation_moved(now, relay, socket, &mut around);
+                }
+            }
         }
         self.work_left = true;
     }
 
-    fn read_mailbox(&mut self, _now: Now) {
+    fn read_mailbox(&mut self, now: Now) {
         for _ in 0..MAILBOX_BUDGET {
-            match self.parts.mailbox.pop() {
-                Some(Letter::Media(_command)) => {}
+            match self.links.mailbox.pop() {
+                Some(Letter::Media(command)) => {
+                    let mut out = Outgoing { transmit: &mut self.transmit, mesh: &mut self.links.mesh };
+                    self.sfu.handle_command(now, command, &mut out);
+                }
                 Some(Letter::Stop) => self.stopping = true,
                 None => return,
             }
@@ -190,14 +260,39 @@ impl Shard {
         self.work_left = true;
     }
 
-    fn hand_out_events(&mut self) {
-        self.events_wait = false;
+    /// Timers, then everything that this turn's datagrams and messages brought, subscriber by subscriber.
+    fn forward(&mut self, now: Now) {
+        let mut out = Outgoing { transmit: &mut self.transmit, mesh: &mut self.links.mesh };
+        if self.sfu.poll_timeout().is_some_and(|due| due <= now.mono) {
+            self.sfu.handle_timeout(now, &mut out);
+        }
+        self.sfu.flush(now, &mut out);
     }
 
-    fn measure(&mut self, now: Now) {
+    /// Events that find no room stay where they are.
+    fn hand_out_events(&mut self) {
+        self.events_wait = false;
+        for _ in 0..EVENT_BUDGET {
+            let Ok(place) = self.links.events.try_reserve() else {
+                // Without a receiver there is nobody to keep them for.
+                self.events_wait = !self.links.events.is_closed();
+                return;
+            };
+            let Some(event) = self.sfu.poll_event() else { return };
+            place.send(Event::Media { shard: self.links.shard, event });
+        }
+        self.work_left = true;
+    }
+
+    fn measure(&mut self, now: Now, sent_before: u64) {
         let end = Instant::now();
         let spent = end.saturating_duration_since(now.mono);
-        self.transmit.stats.busy += spent;
+        let stats = &mut self.transmit.stats;
+        stats.busy += spent;
+        let sent = stats.packets_out - sent_before;
+        if sent > 0 {
+            stats.forward_latency.observe(spent.as_secs_f64(), sent);
+        }
         if end >= self.snapshot_due {
             self.snapshot_due = end + SNAPSHOT_INTERVAL;
             self.publish();
@@ -206,12 +301,31 @@ impl Shard {
 
     /// Copies the counters out, unless somebody is just reading them.
     fn publish(&mut self) {
-        if let Ok(mut snapshot) = self.parts.snapshot.try_lock() {
+        if let Ok(mut snapshot) = self.links.snapshot.try_lock() {
             snapshot.engine.clone_from(&self.transmit.stats);
+            snapshot.sfu.clone_from(self.sfu.stats());
+            snapshot.turn.clone_from(self.relaying.server.stats());
         }
     }
 }
 
-fn read_clock() -> Now {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Destination {
+    Sfu,
+    Turn,
+    Nowhere,
+}
+
+/// Connectivity checks are Binding requests with a user name; a Binding request to a STUN server has none.
+fn destination(entry: &Entry, bytes: &[u8]) -> Destination {
+    match entry.class {
+        Class::Dtls | Class::Rtp | Class::Rtcp => Destination::Sfu,
+        Class::Stun if is_ice_check(bytes) => Destination::Sfu,
+        Class::Stun | Class::ChannelData => Destination::Turn,
+        Class::Unknown => Destination::Nowhere,
+    }
+}
+
+pub fn read_clock() -> Now {
     Now { mono: Instant::now(), unix: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() }
 }

@@ -159,4 +159,12 @@ impl Default for Stats {
 pub struct Snapshot {
     pub shard: ShardId,
     pub engine: Stats,
+    pub sfu: pointsman_sfu::Stats,
+    pub turn: pointsman_turn::Stats,
+}
+
+impl Snapshot {
+    pub fn new(shard: ShardId) -> Self {
+        Self { shard, engine: Stats::new(), sfu: Default::default(), turn: Default::default() }
+    }
 }

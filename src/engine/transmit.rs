@@ -22,7 +22,7 @@ const MESSAGES_MAX: usize = 256;
 /// Destinations to which trains are not tried again; with more, none are.
 const SINGLES_MAX: usize = 1024;
 /// Socket numbers from here on are relay sockets'.
-const FIRST_RELAY: u32 = 1 << 16;
+pub const FIRST_RELAY: u32 = 1 << 16;
 
 pub struct Transmit {
     arena: SendArena,

@@ -46,3 +46,6 @@ impl Bell {
         self.sleeps.store(false, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

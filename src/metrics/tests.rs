@@ -11,7 +11,7 @@ fn snapshot(shard: u16) -> Snapshot {
     engine.train_length.observe(8.0, 5);
     engine.train_length.observe(1000.0, 1);
     engine.forward_latency.observe(0.000_3, 2);
-    Snapshot { shard: ShardId(shard), engine }
+    Snapshot { engine, ..Snapshot::new(ShardId(shard)) }
 }
 
 fn text() -> String {

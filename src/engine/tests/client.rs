@@ -1,0 +1,124 @@
+//! A small TURN client.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use pointsman_wire::stun::attribute::Type;
+use pointsman_wire::stun::{Class, Key, Message, Method, TransactionId, Writer};
+
+/// MD5("alice:test:secret").
+const KEY: [u8; 16] = [0xd8, 0x0a, 0x40, 0xa1, 0x15, 0x5d, 0x17, 0xef, 0xba, 0xe0, 0xf1, 0x14, 0xeb, 0xab, 0x98, 0x7e];
+
+pub struct TurnClient {
+    pub socket: UdpSocket,
+    server: SocketAddr,
+    nonce: Vec<u8>,
+    number: u8,
+}
+
+/// Writes a request with the given attributes and a fingerprint.
+pub fn request(out: &mut [u8], method: Method, number: u8, fill: impl FnOnce(&mut Writer<'_>)) -> usize {
+    let mut writer = Writer::new(out, Class::Request, method, TransactionId([number; 12]));
+    fill(&mut writer);
+    writer.fingerprint().finish().unwrap()
+}
+
+pub fn exchange(socket: &UdpSocket, server: SocketAddr, message: &[u8]) -> Vec<u8> {
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.send_to(message, server).unwrap();
+    let mut answer = vec![0; 1500];
+    let (len, from) = socket.recv_from(&mut answer).unwrap();
+    assert_eq!(from, server);
+    answer.truncate(len);
+    answer
+}
+
+fn exchange_connected(socket: &UdpSocket, message: &[u8]) -> Vec<u8> {
+    socket.send(message).unwrap();
+    let mut answer = vec![0; 1500];
+    let len = socket.recv(&mut answer).unwrap();
+    answer.truncate(len);
+    answer
+}
+
+impl TurnClient {
+    pub fn new(host: IpAddr, server: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((host, 0)).unwrap();
+        socket.connect(server).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        Self { socket, server, nonce: Vec::new(), number: 0 }
+    }
+
+    pub fn allocate(&mut self) -> SocketAddr {
+        self.allocate_with(|_| {}).0
+    }
+
+    pub fn allocate_with(&mut self, fill: impl Fn(&mut Writer<'_>)) -> (SocketAddr, Option<[u8; 8]>) {
+        let answer = self.ask_allocate(fill);
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
+        (message.xor_relayed_address().unwrap().unwrap(), message.reservation_token().unwrap())
+    }
+
+    pub fn try_allocate(&mut self) -> Vec<u8> {
+        self.ask_allocate(|_| {})
+    }
+
+    pub fn permit(&mut self, peer: SocketAddr) {
+        self.succeed(Method::CREATE_PERMISSION, |writer| {
+            writer.xor_address(Type::XOR_PEER_ADDRESS, peer);
+        });
+    }
+
+    pub fn bind_channel(&mut self, number: u16, peer: SocketAddr) {
+        self.succeed(Method::CHANNEL_BIND, |writer| {
+            writer.channel_number(number).xor_address(Type::XOR_PEER_ADDRESS, peer);
+        });
+    }
+
+    pub fn refresh(&mut self, lifetime_s: u32) {
+        self.succeed(Method::REFRESH, |writer| {
+            writer.u32(Type::LIFETIME, lifetime_s);
+        });
+    }
+
+    fn ask_allocate(&mut self, fill: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+        let family = if self.server.is_ipv4() { 1 } else { 2 };
+        self.ask(Method::ALLOCATE, |writer| {
+            writer.first_of_four(Type::REQUESTED_TRANSPORT, 17);
+            if family == 2 {
+                writer.first_of_four(Type::REQUESTED_ADDRESS_FAMILY, family);
+            }
+            fill(writer);
+        })
+    }
+
+    fn succeed(&mut self, method: Method, fill: impl Fn(&mut Writer<'_>)) {
+        let answer = self.ask(method, fill);
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
+    }
+
+    /// Asks with credentials; the first 401 or 438 gives the nonce.
+    fn ask(&mut self, method: Method, fill: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+        loop {
+            self.number += 1;
+            let mut message = [0; 600];
+            let mut writer = Writer::new(&mut message, Class::Request, method, TransactionId([self.number; 12]));
+            fill(&mut writer);
+            if !self.nonce.is_empty() {
+                writer.attribute(Type::USERNAME, b"alice").attribute(Type::REALM, b"test").attribute(Type::NONCE, &self.nonce);
+                writer.integrity(&Key::new(&KEY));
+            }
+            let len = writer.fingerprint().finish().unwrap();
+            let answer = exchange_connected(&self.socket, &message[..len]);
+            let parsed = Message::parse(&answer).unwrap();
+            let nonce = match parsed.error_code().unwrap() {
+                Some(error) if matches!(error.code, 401 | 438) => parsed.nonce().unwrap().to_vec(),
+                _ => return answer,
+            };
+            assert!(self.number < 50 && nonce != self.nonce, "the server does not accept us");
+            self.nonce = nonce;
+        }
+    }
+}
