@@ -6,23 +6,29 @@ use std::time::{Duration, Instant};
 
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{FiveTuple, ShardId};
+use pointsman_wire::stun::attribute::Type;
+use pointsman_wire::stun::{self, Message, Writer};
 
+use crate::auth::{Auth, LongTermKey};
 use crate::config::{Config, Secret};
 use crate::server::Server;
 use crate::verdict::{Output, RelayPort, RelaySource, Verdict};
 
+const SEED: [u8; 32] = [3; 32];
 /// Relays that the pretended engine has; a port is in use now and then.
 const RELAYS_MAX: usize = 64;
 
 /// Hands the server a stream of datagrams, each from a client or a peer, with time passing, and checks every decision.
 ///
 /// ```text
-/// | who (8) | milliseconds / 16 (8) | length (16) | datagram … | who …
+/// | signed (1) | which (6) | peer (1) | milliseconds / 16 (8) | length (16) | datagram … | signed …
 /// ```
+/// Nobody guesses an HMAC, so a client that knows the password signs what is marked so.
 pub fn fuzz(input: &[u8]) {
     let start = start();
     let mut now = Now { mono: start, unix: Duration::from_secs(1_800_000_000) };
-    let mut server = Server::new(config(), [3; 32], ShardId(0), now);
+    let mut server = Server::new(config(), SEED, ShardId(0), now);
+    let auth = Auth::new(&config(), &SEED);
     let mut open = Vec::new();
     let mut rest = input;
     while let [who, wait, l0, l1, tail @ ..] = rest {
@@ -31,9 +37,12 @@ pub fn fuzz(input: &[u8]) {
         rest = next;
         let step = Duration::from_millis(u64::from(*wait) * 16);
         now = Now { mono: now.mono + step, unix: now.unix + step };
-        let verdict = match open.get(usize::from(who >> 1)) {
-            Some(relay) if who & 1 == 1 => server.handle_peer_datagram(now, *relay, address("198.51.100.9:9000"), datagram),
-            _ => server.handle_client_datagram(now, client(*who), datagram),
+        let which = who >> 1 & 0x3F;
+        let signed = (who & 0x80 != 0).then(|| sign(&auth, now, client(which), datagram)).flatten();
+        let datagram = signed.as_deref().unwrap_or(datagram);
+        let verdict = match open.get(usize::from(which)) {
+            Some(relay) if who & 1 == 1 => server.handle_peer_datagram(now, *relay, peer(), datagram),
+            _ => server.handle_client_datagram(now, client(which), datagram),
         };
         check(&server, &verdict, datagram);
         server.handle_timeout(now);
@@ -85,8 +94,24 @@ fn start() -> Instant {
     Instant::now()
 }
 
-fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap_or_else(|_| SocketAddr::from(([198, 51, 100, 9], 9000)))
+/// The message with credentials.
+fn sign(auth: &Auth, now: Now, client: FiveTuple, datagram: &[u8]) -> Option<Vec<u8>> {
+    let message = Message::parse(datagram).ok()?;
+    let mut out = vec![0; datagram.len() + 200];
+    let mut writer = Writer::new(&mut out, message.class(), message.method(), message.transaction_id());
+    for attribute in message.attributes() {
+        writer.attribute(attribute.kind, attribute.value);
+    }
+    writer.attribute(Type::USERNAME, b"alice").attribute(Type::REALM, auth.realm());
+    writer.attribute(Type::NONCE, &auth.nonce(now.unix, client.remote));
+    let key = LongTermKey::derive(b"alice", auth.realm(), b"wonderland");
+    let len = writer.integrity(&stun::Key::new(key.bytes())).finish().ok()?;
+    out.truncate(len);
+    Some(out)
+}
+
+fn peer() -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, 9], 9000))
 }
 
 fn client(who: u8) -> FiveTuple {

@@ -30,6 +30,9 @@ use crate::verdict::{Output, RelayPort, ReservationToken, Verdict};
 /// The longest answer: an Allocate success with two addresses and a token takes 200 bytes, a challenge 100 and the realm.
 const SCRATCH_LEN: usize = 512;
 
+/// The most that a UDP datagram over IPv4 carries.
+const DATAGRAM_MAX: usize = 65_507;
+
 /// Attributes that a Send indication may have (RFC 8656 section 11.2).
 const SEND_ATTRIBUTES: [Type; 3] = [Type::XOR_PEER_ADDRESS, Type::DATA, Type::DONT_FRAGMENT];
 
@@ -236,7 +239,10 @@ impl Server {
         }
         let client = allocation.client;
         let verdict = match allocation.channel_to(now.mono, peer) {
-            Some(number) => Verdict::ToClient { client, header: channel_data::header(number, datagram.len()).ok_or(DropReason::TooLong)? },
+            Some(number) => {
+                let header = channel_data::header(number, datagram.len()).filter(|head| head.len() + datagram.len() <= DATAGRAM_MAX);
+                Verdict::ToClient { client, header: header.ok_or(DropReason::TooLong)? }
+            }
             None => self.indicate(client, peer, datagram.len())?,
         };
         self.stats.packets_to_clients_total += 1;
@@ -254,7 +260,11 @@ impl Server {
             .xor_address(Type::XOR_PEER_ADDRESS, peer)
             .finish_before_data(data_len);
         self.scratch_len = head.map_err(|_| DropReason::TooLong)?;
-        Ok(Verdict::Indication { client, padding: data_len.next_multiple_of(4) - data_len })
+        let padded = data_len.next_multiple_of(4);
+        if self.scratch_len + padded > DATAGRAM_MAX {
+            return Err(DropReason::TooLong);
+        }
+        Ok(Verdict::Indication { client, padding: padded - data_len })
     }
 
     fn allocation_of(&self, client: &FiveTuple) -> Option<&Allocation> {

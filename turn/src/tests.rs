@@ -1,1 +1,11 @@
+//! Clients, peers and an engine in memory, with a clock that the test turns.
 
+mod allocating;
+mod authenticating;
+mod relaying;
+mod world;
+
+#[test]
+fn seeds_hold_what_any_input_must() {
+    pointsman_wire::corpus::replay("turn_server", crate::fuzz);
+}

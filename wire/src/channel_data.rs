@@ -103,6 +103,11 @@ mod tests {
         assert_eq!(header(0x4000, 0xFFFF), Some([0x40, 0, 0xFF, 0xFF]));
     }
 
+    #[test]
+    fn seeds_hold_what_any_input_must() {
+        crate::corpus::replay("channel_data", fuzz);
+    }
+
     proptest! {
         #[test]
         fn any_input(input in proptest::collection::vec(any::<u8>(), 0..64)) { fuzz(&input); }

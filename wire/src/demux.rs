@@ -27,6 +27,22 @@ pub fn classify(datagram: &[u8]) -> Class {
     }
 }
 
+/// What must hold for any input: a parser takes nothing that is classified as another's.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn fuzz(input: &[u8]) {
+    let class = classify(input);
+    if crate::stun::Message::parse(input).is_ok() {
+        assert_eq!(class, Class::Stun);
+    }
+    if crate::stun::is_ice_check(input) {
+        assert_eq!(class, Class::Stun);
+    }
+    if crate::channel_data::ChannelData::parse(input).is_ok() {
+        assert_eq!(class, Class::ChannelData);
+    }
+    assert_eq!(class == Class::Unknown, !matches!(input, [0..=3 | 20..=191, ..]));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +67,11 @@ mod tests {
         assert_eq!(classify(&[0x81, 223]), Class::Rtcp);
         assert_eq!(classify(&[0x80, 191]), Class::Rtp);
         assert_eq!(classify(&[0x80, 224]), Class::Rtp);
+    }
+
+    #[test]
+    fn seeds_hold_what_any_input_must() {
+        crate::corpus::replay("demux", fuzz);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 
 pub mod channel_data;
 pub mod clock;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod corpus;
 pub mod demux;
 pub mod net;
 pub mod payload;

@@ -321,6 +321,7 @@ fn samples_hold_what_any_input_must() {
     for bytes in [sample_request(), sample_response_v4(), sample_response_v6(), sample_long_term().0] {
         fuzz(&bytes);
     }
+    crate::corpus::replay("stun", fuzz);
 }
 
 fn any_address() -> impl Strategy<Value = SocketAddr> {
