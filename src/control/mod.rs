@@ -6,6 +6,7 @@
 mod addresses;
 mod health;
 mod listen;
+pub mod media;
 mod signals;
 pub mod stats;
 pub mod tls;

@@ -134,16 +134,14 @@ fn h264_of(format: &Format) -> Option<Codec> {
     Some(Codec::H264 { profile_idc, profile_iop, packetization_mode })
 }
 
-/// One spelling for each profile, since several combinations mean the same (RFC 6184 section 8.1, table 5).
+/// One spelling for each profile, since several combinations mean the same (RFC 6184 section 8.1, table 5). Baseline counts as Constrained
+/// Baseline: the tools that set them apart (FMO, ASO) are in no encoder of today, while FFmpeg says the one and Firefox the other.
 const fn h264_profile(idc: u8, iop: u8) -> (u8, u8) {
     match (idc, iop) {
-        // Constrained Baseline.
-        (0x42, iop) if iop & 0x4f == 0x40 => (0x42, 0xe0),
+        // Baseline, constrained or not.
+        (0x42, iop) if iop & 0x0f == 0 => (0x42, 0xe0),
         (0x4d, iop) if iop & 0x8f == 0x80 => (0x42, 0xe0),
-        (0x58, iop) if iop & 0xcf == 0xc0 => (0x42, 0xe0),
-        // Baseline.
-        (0x42, iop) if iop & 0x4f == 0x00 => (0x42, 0x00),
-        (0x58, iop) if iop & 0xcf == 0x80 => (0x42, 0x00),
+        (0x58, iop) if iop & 0x8f == 0x80 => (0x42, 0xe0),
         // Main.
         (0x4d, iop) if iop & 0xaf == 0x00 => (0x4d, 0x00),
         other => other,

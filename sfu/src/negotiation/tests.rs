@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::sdp::tests::{SAMPLES, sample};
 use crate::sdp::{Direction, MediaKind, RidDirection};
-use crate::{Codec, SenderSpec, SsrcSpec};
+use crate::{Codec, CodecSpec, SenderSpec, SsrcSpec};
 
 fn config() -> Arc<NegotiationConfig> {
     let candidates = vec!["203.0.113.7:3478".parse().unwrap(), "[2001:db8::7]:3478".parse().unwrap()];
@@ -41,7 +41,7 @@ fn every_sample_is_answered_line_by_line() {
             assert!(answer.ice_lite);
             for (theirs, ours) in offer.media.iter().zip(&answer.media) {
                 assert_eq!((&theirs.kind, &theirs.mid), (&ours.kind, &ours.mid), "{name}");
-                if theirs.kind == MediaKind::Application {
+                if theirs.kind == MediaKind::Application || theirs.is_rejected() {
                     assert_eq!(ours.port, 0, "{name}");
                     continue;
                 }
@@ -305,4 +305,48 @@ fn an_offer_of_ours_avoids_the_clients_payload_types() {
     assert!(!offer.media[1].formats.contains(&"96".to_owned()));
     let mid = offer.media[1].extensions.iter().find(|extension| extension.uri.ends_with("sdes:mid")).unwrap();
     assert_eq!(mid.id, 2, "one id for one extension on all m-lines");
+}
+
+#[test]
+fn a_publisher_that_names_its_streams_and_waits_for_our_hello() {
+    let mut negotiation = negotiation(Front::Http);
+    let answer = read(&negotiation.answer(sample("ffmpeg_whip")).unwrap());
+    assert_eq!(answer.media[0].transport.setup, Some(Setup::Active));
+    let spec = negotiation.spec();
+    assert_eq!(spec.dtls_role, DtlsRole::Client);
+    let [audio, video] = &spec.receivers[..] else { panic!("two publications") };
+    assert_eq!(audio.ssrcs, [SsrcSpec { ssrc: 2_642_478_665, rtx: None }]);
+    assert_eq!(video.ssrcs, [SsrcSpec { ssrc: 2_642_478_666, rtx: Some(2_642_478_667) }]);
+    assert_eq!(video.extensions, crate::ExtensionIds::default());
+    assert_eq!(
+        video.codecs,
+        [CodecSpec {
+            payload_type: 106,
+            codec: Codec::H264 { profile_idc: 0x42, profile_iop: 0xe0, packetization_mode: 1 },
+            clock_rate: 90_000,
+            rtx: Some(105),
+            nack: true,
+            pli: false,
+            fir: false,
+            transport_cc: false,
+            remb: false,
+        }]
+    );
+}
+
+#[test]
+fn spellings_of_one_h264_profile_are_one_codec() {
+    let codec = |id: &str| {
+        let mut negotiation = negotiation(Front::Http);
+        negotiation.answer(&sample("ffmpeg_whip").replace("42000c", id)).ok()?;
+        negotiation.spec().receivers.get(1).map(|video| video.codecs[0].codec)
+    };
+    let baseline = codec("42e01f");
+    for spelling in ["42001f", "42C01F", "4d8028", "58c01f"] {
+        assert_eq!(codec(spelling), baseline, "{spelling}");
+    }
+    assert_eq!(codec("4d001f"), codec("4d4028"));
+    assert_ne!(codec("64001f"), baseline);
+    assert_ne!(codec("4d001f"), baseline);
+    assert_eq!(codec("nonsense"), None);
 }

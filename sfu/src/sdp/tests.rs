@@ -6,6 +6,8 @@ use super::{Candidate, Description, Direction, Limits, MediaKind, Setup, SyntaxE
 
 /// Every captured offer, by file name.
 pub(crate) const SAMPLES: &[(&str, &str)] = &[
+    ("aiortc_play", include_str!("samples/aiortc_play.sdp")),
+    ("aiortc_publish", include_str!("samples/aiortc_publish.sdp")),
     ("chromium_av1_svc", include_str!("samples/chromium_av1_svc.sdp")),
     ("chromium_camera", include_str!("samples/chromium_camera.sdp")),
     ("chromium_data_channel", include_str!("samples/chromium_data_channel.sdp")),
@@ -13,6 +15,7 @@ pub(crate) const SAMPLES: &[(&str, &str)] = &[
     ("chromium_recvonly", include_str!("samples/chromium_recvonly.sdp")),
     ("chromium_sendrecv", include_str!("samples/chromium_sendrecv.sdp")),
     ("chromium_simulcast", include_str!("samples/chromium_simulcast.sdp")),
+    ("ffmpeg_whip", include_str!("samples/ffmpeg_whip.sdp")),
     ("firefox_av1_svc", include_str!("samples/firefox_av1_svc.sdp")),
     ("firefox_camera", include_str!("samples/firefox_camera.sdp")),
     ("firefox_data_channel", include_str!("samples/firefox_data_channel.sdp")),
@@ -20,6 +23,7 @@ pub(crate) const SAMPLES: &[(&str, &str)] = &[
     ("firefox_recvonly", include_str!("samples/firefox_recvonly.sdp")),
     ("firefox_sendrecv", include_str!("samples/firefox_sendrecv.sdp")),
     ("firefox_simulcast", include_str!("samples/firefox_simulcast.sdp")),
+    ("gstreamer_publish", include_str!("samples/gstreamer_publish.sdp")),
 ];
 
 pub(crate) fn sample(name: &str) -> &'static str {

@@ -1,0 +1,295 @@
+//! What the rules of a room need of the media side: one [`Negotiation`] per participant, whose outcome goes to every shard.
+//!
+//! ```text
+//!  signal ──offer, subscribe, …──▶ Negotiations ──Command──▶ every shard
+//!    ▲                                                          │
+//!    └──────────MediaEvent───── media_event() ◀──────Event──────┘
+//! ```
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pointsman_sfu::sdp::Candidate;
+use pointsman_sfu::{self as sfu, CloseReason, Command, Negotiation, NegotiationConfig, SdpError, SubscribeError};
+use pointsman_signal::media::{
+    Answer, Front, IceServer, Kind, Media, MediaError, MediaEvent, ParticipantId, Placed, Placement, PublicationId, Published, RoomId,
+    Source, Waiting,
+};
+
+use crate::config::Secret;
+use crate::engine::{Busy, Mailboxes};
+
+/// Where commands go. The engine's mailboxes; a list in tests.
+pub trait Shards: Send + Sync + 'static {
+    /// Either every shard gets it or none.
+    fn send_to_all(&self, command: Command) -> Result<(), Busy>;
+}
+
+impl Shards for Mailboxes {
+    fn send_to_all(&self, command: Command) -> Result<(), Busy> {
+        Mailboxes::send_to_all(self, command)
+    }
+}
+
+/// Which STUN and TURN servers clients are told of: our own listeners.
+#[derive(Clone, Debug, Default)]
+pub struct IceServerConfig {
+    /// Where TURN over UDP is served (STUN, too), as clients reach it.
+    pub udp: Vec<SocketAddr>,
+    /// Where TURN over TCP is served.
+    pub tcp: Vec<SocketAddr>,
+    /// Where TURN over TLS is served: `host:port` with a name that is in the certificate.
+    pub tls: Vec<String>,
+    /// Signs the credentials (coturn's static-auth-secret). Without it only STUN is announced.
+    pub shared_secret: Option<Secret>,
+    /// How long credentials hold. Longer than a call: a client that renews its relay shows them again.
+    pub lifetime: Duration,
+}
+
+/// The negotiations of all participants.
+pub struct Negotiations<S> {
+    config: Arc<NegotiationConfig>,
+    ice_servers: IceServerConfig,
+    participants_max: usize,
+    shards: S,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    participants: HashMap<u64, Negotiation>,
+    /// Participants whose state the shards have not been told of since their mailboxes were full. One that is no longer in
+    /// `participants` is to be removed.
+    unsent: HashSet<u64>,
+}
+
+impl<S: Shards> Negotiations<S> {
+    /// At most `participants_max` participants at a time.
+    pub fn new(config: NegotiationConfig, ice_servers: IceServerConfig, participants_max: usize, shards: S) -> Self {
+        Self { config: Arc::new(config), ice_servers, participants_max, shards, state: Mutex::default() }
+    }
+
+    /// Tells the shards what they could not be told before. To be called every now and then; every other call does it as well.
+    pub fn flush(&self) {
+        drop(self.lock());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change below is complete before the next call; a panic elsewhere leaves nothing half done.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.unsent.is_empty() {
+            self.send_unsent(&mut state);
+        }
+        state
+    }
+
+    fn send_unsent(&self, state: &mut State) {
+        let State { participants, unsent } = state;
+        unsent.retain(|id| self.shards.send_to_all(command(*id, participants.get(id))).is_err());
+    }
+
+    /// Tells the shards of a participant as it now is, or remembers to.
+    fn tell(&self, state: &mut State, id: u64) {
+        let negotiation = state.participants.get(&id);
+        // Before its first description there is nothing that could connect.
+        if negotiation.is_some_and(|negotiation| !negotiation.is_established()) {
+            return;
+        }
+        if self.shards.send_to_all(command(id, negotiation)).is_err() {
+            state.unsent.insert(id);
+        }
+    }
+}
+
+fn command(id: u64, negotiation: Option<&Negotiation>) -> Command {
+    match negotiation {
+        Some(negotiation) => Command::Participant(Box::new(negotiation.spec().clone())),
+        None => Command::Remove(sfu::ParticipantId(id)),
+    }
+}
+
+impl<S: Shards> Media for Negotiations<S> {
+    fn open(
+        &self,
+        participant: ParticipantId,
+        room: RoomId,
+        front: Front,
+        may_publish: bool,
+        may_subscribe: bool,
+    ) -> Result<(), MediaError> {
+        let mut state = self.lock();
+        // A participant whose removal has not reached the shards still counts.
+        if state.participants.len() + state.unsent.len() >= self.participants_max || state.unsent.contains(&participant.0) {
+            return Err(MediaError::Busy);
+        }
+        let mut seed = [0; 32];
+        aws_lc_rs::rand::fill(&mut seed).map_err(|_| MediaError::Busy)?;
+        let front = match front {
+            Front::Call => sfu::Front::Call,
+            Front::Http => sfu::Front::Http,
+        };
+        let (id, room) = (sfu::ParticipantId(participant.0), sfu::RoomId(room.0));
+        match state.participants.entry(participant.0) {
+            Entry::Occupied(_) => Err(MediaError::Busy),
+            Entry::Vacant(free) => {
+                free.insert(Negotiation::new(Arc::clone(&self.config), id, room, front, may_publish, may_subscribe, seed));
+                Ok(())
+            }
+        }
+    }
+
+    fn offer(&self, participant: ParticipantId, offer: &str) -> Result<Answer, MediaError> {
+        let mut state = self.lock();
+        let negotiation = state.participants.get_mut(&participant.0).ok_or(MediaError::UnknownParticipant)?;
+        let sdp = negotiation.answer(offer).map_err(refused)?;
+        let answer = outcome(negotiation, sdp);
+        self.tell(&mut state, participant.0);
+        Ok(answer)
+    }
+
+    fn candidate(&self, participant: ParticipantId, candidate: &str) -> Result<(), MediaError> {
+        if !self.lock().participants.contains_key(&participant.0) {
+            return Err(MediaError::UnknownParticipant);
+        }
+        let end = candidate.is_empty() || candidate.trim_start_matches("a=") == "end-of-candidates";
+        if !end {
+            Candidate::read(candidate).map_err(|error| MediaError::Malformed { line: None, reason: error.to_string() })?;
+        }
+        Ok(())
+    }
+
+    fn subscribe(&self, participant: ParticipantId, source: Source) -> Result<Placement, MediaError> {
+        let mut state = self.lock();
+        let negotiation = state.participants.get_mut(&participant.0).ok_or(MediaError::UnknownParticipant)?;
+        let kind = match source.kind {
+            Kind::Audio => sfu::Kind::Audio,
+            Kind::Video => sfu::Kind::Video,
+        };
+        let source =
+            sfu::Source { publication: sfu::PublicationId(source.publication.0), publisher: sfu::ParticipantId(source.publisher.0) };
+        let placement = negotiation.subscribe(source, kind).map_err(|error| match error {
+            SubscribeError::NotGranted => MediaError::Unacceptable { reason: error.to_string() },
+            SubscribeError::Full => MediaError::Busy,
+        })?;
+        match placement {
+            sfu::Placement::Placed { mid } => {
+                self.tell(&mut state, participant.0);
+                Ok(Placement::Placed { mid })
+            }
+            sfu::Placement::Waiting => Ok(Placement::Waiting(waiting(negotiation))),
+        }
+    }
+
+    fn unsubscribe(&self, participant: ParticipantId, publication: PublicationId) {
+        let mut state = self.lock();
+        let Some(negotiation) = state.participants.get_mut(&participant.0) else { return };
+        negotiation.unsubscribe(sfu::PublicationId(publication.0));
+        self.tell(&mut state, participant.0);
+    }
+
+    fn set_muted(&self, publisher: ParticipantId, publication: PublicationId, muted: bool) {
+        let mut state = self.lock();
+        let Some(negotiation) = state.participants.get_mut(&publisher.0) else { return };
+        if negotiation.set_muted(sfu::PublicationId(publication.0), muted) {
+            self.tell(&mut state, publisher.0);
+        }
+    }
+
+    fn close(&self, participant: ParticipantId) {
+        let mut state = self.lock();
+        if state.participants.remove(&participant.0).is_some_and(|negotiation| negotiation.is_established()) {
+            self.tell(&mut state, participant.0);
+        }
+    }
+
+    fn ice_servers(&self, identity: &str) -> Vec<IceServer> {
+        // A clock before 1970 makes credentials that have run out, and nothing worse.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        ice_servers(&self.ice_servers, identity, now)
+    }
+}
+
+fn waiting(negotiation: &Negotiation) -> Waiting {
+    let sfu::Waiting { audio, video } = negotiation.waiting();
+    Waiting { audio, video }
+}
+
+fn outcome(negotiation: &Negotiation, sdp: String) -> Answer {
+    let published = negotiation.publications().map(|(receiver, codec)| Published {
+        publication: PublicationId(receiver.publication.0),
+        mid: receiver.mid.clone(),
+        kind: match receiver.kind {
+            sfu::Kind::Audio => Kind::Audio,
+            sfu::Kind::Video => Kind::Video,
+        },
+        codec: codec.to_owned(),
+        simulcast: receiver.rids.len() > 1 || receiver.ssrcs.len() > 1,
+    });
+    let placed = negotiation.placed().map(|(publication, mid)| Placed { publication: PublicationId(publication.0), mid: mid.to_owned() });
+    Answer { sdp, published: published.collect(), placed: placed.collect(), waiting: waiting(negotiation) }
+}
+
+fn refused(error: SdpError) -> MediaError {
+    match error {
+        SdpError::Syntax(error) => MediaError::Malformed { line: Some(error.line), reason: error.fault.reason().to_owned() },
+        SdpError::Refused(refusal) => MediaError::Unacceptable { reason: refusal.to_string() },
+    }
+}
+
+/// Time-limited credentials (draft-uberti-behave-turn-rest-00 section 2.2): the name is `<expiry>:<identity>`, the password its HMAC-SHA1
+/// under the shared secret.
+fn ice_servers(config: &IceServerConfig, identity: &str, now: Duration) -> Vec<IceServer> {
+    let IceServerConfig { udp, tcp, tls, shared_secret, lifetime } = config;
+    let urls = |scheme: &str, addresses: &[SocketAddr], transport: &str| {
+        addresses.iter().map(|address| format!("{scheme}:{address}{transport}")).collect::<Vec<_>>()
+    };
+    let mut servers = Vec::new();
+    let stun = urls("stun", udp, "");
+    if !stun.is_empty() {
+        servers.push(IceServer { urls: stun, username: String::new(), credential: String::new() });
+    }
+    let Some(secret) = shared_secret else { return servers };
+    let mut turn = urls("turn", udp, "?transport=udp");
+    turn.extend(urls("turn", tcp, "?transport=tcp"));
+    turn.extend(tls.iter().map(|host| format!("turns:{host}?transport=tcp")));
+    if !turn.is_empty() {
+        let username = format!("{}:{identity}", (now + *lifetime).as_secs());
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.expose().as_bytes());
+        let credential = STANDARD.encode(hmac::sign(&key, username.as_bytes()));
+        servers.push(IceServer { urls: turn, username, credential });
+    }
+    servers
+}
+
+/// What a shard reports, as the rules of a room understand it; `None` for what they need not know.
+pub fn media_event(event: &sfu::Event) -> Option<MediaEvent> {
+    match *event {
+        sfu::Event::Claimed { .. } | sfu::Event::PathChanged { .. } => None,
+        sfu::Event::Connected { participant, .. } => Some(MediaEvent::Connected { participant: ParticipantId(participant.0) }),
+        sfu::Event::PublicationStarted { publication, .. } => {
+            Some(MediaEvent::PublicationStarted { publication: PublicationId(publication.0) })
+        }
+        sfu::Event::Closed { participant, reason } => {
+            Some(MediaEvent::Closed { participant: ParticipantId(participant.0), reason: close_reason(reason) })
+        }
+    }
+}
+
+const fn close_reason(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::NeverConnected => "never connected: no connectivity check arrived",
+        CloseReason::ConsentExpired => "the client is gone: its connectivity checks stopped",
+        CloseReason::DtlsFailed => "the DTLS handshake failed",
+        CloseReason::FingerprintMismatch => "the client's certificate does not match its SDP",
+        CloseReason::ClosedByPeer => "closed by the client",
+    }
+}
+
+#[cfg(test)]
+mod tests;
