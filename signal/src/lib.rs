@@ -22,6 +22,8 @@ mod problem;
 mod room;
 mod rooms;
 mod signal;
+#[cfg(test)]
+mod testing;
 pub mod token;
 mod ws;
 

@@ -49,8 +49,10 @@ pub trait Media: Send + Sync + 'static {
     /// A candidate that the client trickled (`candidate:…` as in RFC 8839, empty = end of candidates). We are ICE-lite and send no
     /// checks, so it is only read for errors.
     fn candidate(&self, participant: ParticipantId, candidate: &str) -> Result<(), MediaError>;
-    /// Wants `source` for the participant. It goes to a free m-line of its kind, or waits for one (see [`Placement::Waiting`]).
+    /// Wants `source` for the participant. It goes to a free m-line of its kind, or waits for one (see [`Placement::Waiting`]). Asked
+    /// again, it says where the subscription is now.
     fn subscribe(&self, participant: ParticipantId, source: Source) -> Result<Placement, MediaError>;
+    /// Wants it no longer. Its m-line goes to the subscription of its kind that has waited longest.
     fn unsubscribe(&self, participant: ParticipantId, publication: PublicationId);
     /// Server-enforced mute: the publication's packets stop at the server.
     fn set_muted(&self, publisher: ParticipantId, publication: PublicationId, muted: bool);

@@ -24,8 +24,7 @@ impl From<Claims> for Ticket {
             identity: sub,
             name,
             metadata,
-            // Who is hidden has no one to publish to.
-            may_publish: video.may_publish() && !video.hidden,
+            may_publish: video.may_publish(),
             may_subscribe: video.may_subscribe(),
             admin: video.room_admin,
             hidden: video.hidden,
@@ -135,8 +134,9 @@ impl Participant {
         self.holds_identity() && !self.ticket.hidden
     }
 
+    /// Who is hidden has no one to publish to.
     pub fn may_publish(&self) -> bool {
-        self.ticket.may_publish && self.holds_identity()
+        self.ticket.may_publish && self.visible()
     }
 
     pub fn may_subscribe(&self) -> bool {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::media::{Answer, Kind, Media, MediaError, ParticipantId, Placed, Placement, PublicationId, Published, Source};
+use crate::media::{Answer, Kind, Media, MediaError, ParticipantId, Placed, Placement, PublicationId, Published, Source, Waiting};
 use crate::message::{ErrorCode, LeaveReason, OnMid, ServerMessage, Track, participant_text, publication_text};
 use crate::people::{Participant, Publication, Subscription};
 
@@ -126,9 +126,8 @@ impl Room {
     /// Ends everything of a participant and tells the others.
     pub fn remove(&mut self, number: JoinNumber, reason: LeaveReason, world: &mut World) -> Option<Participant> {
         let participant = self.people.remove(&number)?;
-        for publication in participant.shown() {
-            self.stop_receiving(publication.id, world);
-        }
+        let publications: Vec<PublicationId> = participant.shown().map(|publication| publication.id).collect();
+        self.stop_receiving(&publications, world);
         world.media.close(participant.id);
         if participant.visible() {
             let message = ServerMessage::ParticipantLeft { participant: participant.text(), reason };
@@ -164,15 +163,12 @@ impl Room {
 
     fn take_over_publications(&mut self, number: JoinNumber, published: Vec<Published>, tracks: &[Track], world: &mut World) {
         let Some(participant) = self.people.get_mut(&number) else { return };
-        let ended: Vec<PublicationId> = participant
-            .publications
-            .iter()
-            .map(|publication| publication.id)
-            .filter(|id| !published.iter().any(|published| published.publication == *id))
-            .collect();
-        for id in ended {
-            self.end_publication(number, id, world);
-        }
+        let is_sent = |publication: &Publication| published.iter().any(|published| published.publication == publication.id);
+        let ended: Vec<PublicationId> =
+            participant.shown().filter(|publication| !is_sent(publication)).map(|publication| publication.id).collect();
+        // All of them first: what has ended must not be given to someone as another one ends.
+        participant.publications.retain(is_sent);
+        self.hide_publications(number, &ended, world);
         for new in published {
             let track = tracks.iter().find(|track| track.mid == new.mid);
             self.take_over_publication(number, new, track, world);
@@ -221,20 +217,16 @@ impl Room {
         self.refill_players(world);
     }
 
-    fn end_publication(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) {
-        let Some(participant) = self.people.get_mut(&number) else { return };
-        let shown = participant.shown().any(|publication| publication.id == id);
-        participant.publications.retain(|publication| publication.id != id);
-        if shown {
-            self.hide_publication(number, id, world);
+    fn hide_publications(&mut self, number: JoinNumber, ids: &[PublicationId], world: &mut World) {
+        if ids.is_empty() {
+            return;
         }
-    }
-
-    fn hide_publication(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) {
-        self.stop_receiving(id, world);
+        self.stop_receiving(ids, world);
         let Some(participant) = self.people.get(&number) else { return };
-        let message = ServerMessage::PublicationEnded { participant: participant.text(), publication: publication_text(id) };
-        self.tell_others(number, message, world);
+        for id in ids {
+            let (participant, publication) = (participant.text(), publication_text(*id));
+            self.tell_others(number, ServerMessage::PublicationEnded { participant, publication }, world);
+        }
         self.refill_players(world);
     }
 
@@ -264,7 +256,7 @@ impl Room {
         if !publication.withheld {
             publication.withheld = true;
             world.media.set_muted(publisher, id, true);
-            self.hide_publication(number, id, world);
+            self.hide_publications(number, &[id], world);
         }
         Ok(())
     }
@@ -287,10 +279,12 @@ impl Room {
     /// `unsubscribe`: also of what was not subscribed, so that it may cross the publication's end.
     pub fn unsubscribe(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) {
         let Some(participant) = self.people.get_mut(&number) else { return };
-        let Some(subscription) = participant.subscription(id).cloned() else { return };
+        if participant.subscription(id).is_none() {
+            return;
+        }
         participant.subscriptions.retain(|s| s.source.publication != id);
         world.media.unsubscribe(participant.id, id);
-        self.place_waiting(number, subscription.source.kind, world);
+        self.place_waiting(number, world);
     }
 
     /// `mute`, of one's own or (as admin) of others' publications.
@@ -392,50 +386,56 @@ impl Room {
         Ok(mid)
     }
 
-    /// A publication is over: nobody receives it any more.
-    fn stop_receiving(&mut self, id: PublicationId, world: &mut World) {
-        let receivers: Vec<(JoinNumber, Kind)> = self
+    /// Publications are over: nobody receives them any more.
+    fn stop_receiving(&mut self, ids: &[PublicationId], world: &mut World) {
+        let receivers: Vec<JoinNumber> = self
             .people
             .iter()
-            .filter_map(|(number, p)| p.subscription(id).map(|subscription| (*number, subscription.source.kind)))
+            .filter(|(_, p)| p.subscriptions.iter().any(|s| ids.contains(&s.source.publication)))
+            .map(|(number, _)| *number)
             .collect();
-        for (number, kind) in receivers {
+        for number in receivers {
             if let Some(participant) = self.people.get_mut(&number) {
-                participant.subscriptions.retain(|s| s.source.publication != id);
-                world.media.unsubscribe(participant.id, id);
+                let (ended, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut participant.subscriptions)
+                    .into_iter()
+                    .partition(|subscription| ids.contains(&subscription.source.publication));
+                participant.subscriptions = kept;
+                for Subscription { source, mid: _ } in ended {
+                    world.media.unsubscribe(participant.id, source.publication);
+                }
             }
-            self.place_waiting(number, kind, world);
+            self.place_waiting(number, world);
         }
     }
 
-    /// An m-line became free: the subscription that has waited longest takes it.
-    fn place_waiting(&mut self, number: JoinNumber, kind: Kind, world: &mut World) {
+    /// m-lines became free, and the media side has given them to the subscriptions that waited longest: asking again tells to which.
+    fn place_waiting(&mut self, number: JoinNumber, world: &mut World) {
         let Some(participant) = self.people.get_mut(&number) else { return };
-        let waiting = participant.subscriptions.iter_mut().find(|s| s.mid.is_none() && s.source.kind == kind);
-        let Some(subscription) = waiting else {
-            match kind {
-                Kind::Audio => participant.waiting.audio = 0,
-                Kind::Video => participant.waiting.video = 0,
+        let listens = participant.listens();
+        participant.waiting = Waiting::default();
+        participant.subscriptions.retain_mut(|subscription| {
+            if subscription.mid.is_some() {
+                return true;
             }
-            return;
-        };
-        // Asking again is how the media side is offered the free m-line; it knows the subscription by its publication.
-        world.media.unsubscribe(participant.id, subscription.source.publication);
-        match world.media.subscribe(participant.id, subscription.source) {
-            Ok(Placement::Placed { mid }) => {
-                subscription.mid = Some(mid.clone());
-                let publication = publication_text(subscription.source.publication);
-                if participant.listens() {
-                    world.tell(participant.id, ServerMessage::Placed { publication, mid });
+            match world.media.subscribe(participant.id, subscription.source) {
+                Ok(Placement::Placed { mid }) => {
+                    subscription.mid = Some(mid.clone());
+                    if listens {
+                        let publication = publication_text(subscription.source.publication);
+                        world.tell(participant.id, ServerMessage::Placed { publication, mid });
+                    }
+                    true
+                }
+                Ok(Placement::Waiting(waiting)) => {
+                    participant.waiting = waiting;
+                    true
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "waiting subscription lost");
+                    false
                 }
             }
-            Ok(Placement::Waiting(waiting)) => participant.waiting = waiting,
-            Err(error) => {
-                tracing::debug!(%error, "waiting subscription lost");
-                let id = subscription.source.publication;
-                participant.subscriptions.retain(|s| s.source.publication != id);
-            }
-        }
+        });
     }
 
     fn tell_updated(&self, number: JoinNumber, id: PublicationId, world: &mut World) {

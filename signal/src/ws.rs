@@ -23,6 +23,9 @@ use crate::people::Ticket;
 use crate::problem::Problem;
 use crate::signal::{Signal, text};
 
+#[cfg(test)]
+mod tests;
+
 /// A client whose socket takes nothing for this long is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,1 +1,240 @@
+use serde_json::{Value, json};
 
+use super::*;
+
+const BOUNDS: Bounds = Bounds { sdp_bytes_max: 100, track_name_bytes_max: 10, tracks_max: 2 };
+
+fn read(value: &Value) -> Result<(u64, Request), Unreadable> {
+    parse(&value.to_string(), &BOUNDS)
+}
+
+#[test]
+fn every_request_is_read() {
+    let publication = PublicationId(0xab);
+    let track = Track { mid: "1".into(), source: Some(TrackSource::Screen), name: "n".into(), muted: true };
+    let bare = Track { mid: "2".into(), source: None, name: String::new(), muted: false };
+    let full = json!({ "mid": "1", "source": "screen", "name": "n", "muted": true });
+    let cases = [
+        (json!({ "type": "join", "id": 1 }), Request::Join { auto_subscribe: true, room: None }),
+        (
+            json!({ "type": "join", "id": 1, "auto_subscribe": false, "room": "r", "new_in_v9": [] }),
+            Request::Join { auto_subscribe: false, room: Some("r".into()) },
+        ),
+        (
+            json!({ "type": "offer", "id": 1, "sdp": "v=0", "tracks": [full, { "mid": "2" }] }),
+            Request::Offer { sdp: "v=0".into(), tracks: vec![track.clone(), bare] },
+        ),
+        (json!({ "type": "offer", "id": 1, "sdp": "v=0" }), Request::Offer { sdp: "v=0".into(), tracks: vec![] }),
+        (json!({ "type": "candidate", "id": 1, "candidate": "" }), Request::Candidate { candidate: String::new() }),
+        (json!({ "type": "publish", "id": 1, "mid": "1", "source": "screen", "name": "n", "muted": true }), Request::Publish { track }),
+        (json!({ "type": "unpublish", "id": 1, "publication": "ab" }), Request::Unpublish { publication }),
+        (json!({ "type": "subscribe", "id": 1, "publication": "00ab" }), Request::Subscribe { publication }),
+        (json!({ "type": "unsubscribe", "id": 1, "publication": "ab" }), Request::Unsubscribe { publication }),
+        (json!({ "type": "mute", "id": 1, "publication": "ab", "muted": true }), Request::Mute { publication, muted: true }),
+        (json!({ "type": "leave", "id": 1 }), Request::Leave),
+        (json!({ "type": "ping", "id": 1 }), Request::Ping),
+    ];
+    for (value, request) in cases {
+        assert_eq!(read(&value), Ok((1, request)), "{value}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let cases = [
+        (json!([]), ErrorCode::Malformed, None, None),
+        (json!({ "type": "ping" }), ErrorCode::Malformed, None, Some("id")),
+        (json!({ "type": "ping", "id": -1 }), ErrorCode::Malformed, None, Some("id")),
+        (json!({ "type": "ping", "id": 1_u64 << 53 }), ErrorCode::Malformed, None, Some("id")),
+        (json!({ "id": 4 }), ErrorCode::Malformed, Some(4), Some("type")),
+        (json!({ "id": 4, "type": "dance" }), ErrorCode::UnknownType, Some(4), Some("type")),
+        (json!({ "id": 4, "type": "offer" }), ErrorCode::Malformed, Some(4), Some("sdp")),
+        (json!({ "id": 4, "type": "offer", "sdp": "x".repeat(101) }), ErrorCode::TooLarge, Some(4), Some("sdp")),
+        (json!({ "id": 4, "type": "offer", "sdp": "", "tracks": {} }), ErrorCode::Malformed, Some(4), Some("tracks")),
+        (json!({ "id": 4, "type": "offer", "sdp": "", "tracks": [1] }), ErrorCode::Malformed, Some(4), Some("tracks[0]")),
+        (
+            json!({ "id": 4, "type": "offer", "sdp": "", "tracks": [{ "mid": "1" }, { "mid": "2", "source": "cam" }] }),
+            ErrorCode::Malformed,
+            Some(4),
+            Some("tracks[1].source"),
+        ),
+        (json!({ "id": 4, "type": "offer", "sdp": "", "tracks": [{}, {}, {}] }), ErrorCode::TooLarge, Some(4), Some("tracks")),
+        (json!({ "id": 4, "type": "publish", "mid": "1", "name": "eleven char" }), ErrorCode::TooLarge, Some(4), Some("name")),
+        (json!({ "id": 4, "type": "mute", "publication": "g" }), ErrorCode::Malformed, Some(4), Some("publication")),
+        (json!({ "id": 4, "type": "mute", "publication": "1" }), ErrorCode::Malformed, Some(4), Some("muted")),
+    ];
+    for (value, code, id, field) in cases {
+        let unreadable = read(&value).expect_err("wrong");
+        assert_eq!((unreadable.code, unreadable.id, unreadable.field.as_deref()), (code, id, field), "{value}");
+        assert!(!unreadable.message.is_empty());
+    }
+    assert_eq!(parse("{", &BOUNDS).map_err(|unreadable| unreadable.code), Err(ErrorCode::Malformed));
+}
+
+fn publication() -> PublicationInfo {
+    PublicationInfo {
+        id: publication_text(PublicationId(0xab)),
+        kind: kind_text(Kind::Video),
+        source: TrackSource::ScreenAudio,
+        name: "n".into(),
+        muted: true,
+        muted_by_server: false,
+        codec: "VP8".into(),
+        simulcast: true,
+    }
+}
+
+fn participant() -> ParticipantInfo {
+    ParticipantInfo {
+        id: participant_text(ParticipantId(1)),
+        identity: "ann".into(),
+        name: "Ann".into(),
+        metadata: String::new(),
+        connected: false,
+        publications: vec![publication()],
+    }
+}
+
+/// The JSON that clients rely on, message by message.
+#[test]
+fn what_clients_are_told() {
+    let on_mid = OnMid { publication: "ab".into(), mid: "3".into() };
+    let publication_json = json!({ "id": "00000000000000ab", "kind": "video", "source": "screen_audio", "name": "n", "muted": true,
+        "muted_by_server": false, "codec": "VP8", "simulcast": true });
+    let participant_json = json!({ "id": "0000000000000001", "identity": "ann", "name": "Ann", "metadata": "", "connected": false,
+        "publications": [publication_json] });
+    let stun = IceServerInfo { urls: vec!["stun:h".into()], username: String::new(), credential: String::new() };
+    let turn = IceServerInfo { urls: vec!["turn:h".into()], username: "u".into(), credential: "c".into() };
+    let you = You { id: "1".into(), identity: "bob".into(), name: "Bob".into(), can_publish: true, can_subscribe: false, admin: false };
+    let (p, q) = ("1".to_owned(), "ab".to_owned());
+    let cases = [
+        (
+            ServerMessage::Joined {
+                id: 1,
+                room: "r".into(),
+                you,
+                participants: vec![participant()],
+                ice_servers: vec![stun, turn],
+                negotiate: Negotiate { audio: 1, video: 2 },
+            },
+            json!({ "type": "joined", "id": 1, "room": "r",
+                "you": { "id": "1", "identity": "bob", "name": "Bob", "can_publish": true, "can_subscribe": false, "admin": false },
+                "participants": [participant_json],
+                "ice_servers": [{ "urls": ["stun:h"] }, { "urls": ["turn:h"], "username": "u", "credential": "c" }],
+                "negotiate": { "audio": 1, "video": 2 } }),
+        ),
+        (
+            ServerMessage::Answer {
+                id: 2,
+                sdp: "v=0\r\n".into(),
+                published: vec![on_mid.clone()],
+                placed: vec![on_mid],
+                negotiate: Negotiate::default(),
+            },
+            json!({ "type": "answer", "id": 2, "sdp": "v=0\r\n", "published": [{ "publication": "ab", "mid": "3" }],
+                "placed": [{ "publication": "ab", "mid": "3" }], "negotiate": { "audio": 0, "video": 0 } }),
+        ),
+        (
+            ServerMessage::Subscribed { id: 3, publication: q.clone(), mid: None },
+            json!({ "type": "subscribed", "id": 3, "publication": "ab", "mid": null }),
+        ),
+        (ServerMessage::Pong { id: 4 }, json!({ "type": "pong", "id": 4 })),
+        (ServerMessage::Ok { id: 5 }, json!({ "type": "ok", "id": 5 })),
+        (
+            ServerMessage::Error { id: Some(6), code: ErrorCode::BadSdp, message: "m".into(), field: Some("sdp".into()) },
+            json!({ "type": "error", "id": 6, "code": "bad_sdp", "message": "m", "field": "sdp" }),
+        ),
+        (
+            ServerMessage::ParticipantJoined { participant: participant() },
+            json!({ "type": "participant_joined", "participant": participant_json }),
+        ),
+        (
+            ServerMessage::ParticipantLeft { participant: p.clone(), reason: LeaveReason::MediaClosed },
+            json!({ "type": "participant_left", "participant": "1", "reason": "media_closed" }),
+        ),
+        (
+            ServerMessage::ParticipantUpdated { participant: p.clone(), connected: true },
+            json!({ "type": "participant_updated", "participant": "1", "connected": true }),
+        ),
+        (
+            ServerMessage::PublicationStarted { participant: p.clone(), publication: publication() },
+            json!({ "type": "publication_started", "participant": "1", "publication": publication_json }),
+        ),
+        (
+            ServerMessage::PublicationUpdated { participant: p.clone(), publication: publication() },
+            json!({ "type": "publication_updated", "participant": "1", "publication": publication_json }),
+        ),
+        (
+            ServerMessage::PublicationEnded { participant: p.clone(), publication: q.clone() },
+            json!({ "type": "publication_ended", "participant": "1", "publication": "ab" }),
+        ),
+        (
+            ServerMessage::PublicationMuted { participant: p, publication: q.clone(), muted: true, muted_by_server: true },
+            json!({ "type": "publication_muted", "participant": "1", "publication": "ab", "muted": true, "muted_by_server": true }),
+        ),
+        (ServerMessage::Placed { publication: q, mid: "3".into() }, json!({ "type": "placed", "publication": "ab", "mid": "3" })),
+        (ServerMessage::Negotiate(Negotiate { audio: 0, video: 1 }), json!({ "type": "negotiate", "audio": 0, "video": 1 })),
+        (ServerMessage::Connected, json!({ "type": "connected" })),
+        (
+            ServerMessage::Closed { reason: LeaveReason::Replaced, message: "m".into() },
+            json!({ "type": "closed", "reason": "replaced", "message": "m" }),
+        ),
+    ];
+    for (message, json) in cases {
+        assert_eq!(serde_json::to_value(&message).unwrap(), json);
+    }
+}
+
+mod any_json {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[a-z0-9]{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 32, 6, |inner| {
+            let names = proptest::sample::select(vec![
+                "type",
+                "id",
+                "sdp",
+                "tracks",
+                "mid",
+                "source",
+                "name",
+                "muted",
+                "publication",
+                "candidate",
+                "room",
+            ]);
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map(names.prop_map(str::to_owned), inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn reads_or_refuses(mut value in json(), kind in 0..10_usize, id in any::<u64>()) {
+            let kinds = ["join", "offer", "candidate", "publish", "unpublish", "subscribe", "unsubscribe", "mute", "leave", "ping"];
+            let _ = read(&value);
+            if let Value::Object(map) = &mut value {
+                map.insert("type".into(), kinds[kind].into());
+                map.insert("id".into(), id.into());
+            }
+            let _ = read(&value);
+        }
+
+        #[test]
+        fn any_text(text in ".{0,200}") {
+            let _ = parse(&text, &BOUNDS);
+        }
+    }
+}

@@ -27,11 +27,14 @@ impl Room {
         wanted.extend(self.wanted(plan, Kind::Video));
         let displaced: Vec<_> =
             player.subscriptions.iter().map(|subscription| subscription.source).filter(|source| !wanted.contains(source)).collect();
-        for source in displaced {
+        for source in &displaced {
             if let Some(player) = self.people.get_mut(&number) {
                 player.subscriptions.retain(|s| s.source.publication != source.publication);
                 world.media.unsubscribe(player.id, source.publication);
             }
+        }
+        if !displaced.is_empty() {
+            self.place_waiting(number, world);
         }
         for source in wanted {
             self.receive(number, source, world);

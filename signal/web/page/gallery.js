@@ -4,7 +4,7 @@ const GAP = 10;
 const RATIO = 16 / 9;
 
 const initials = (name) => name.trim().split(/\s+/).filter(Boolean).slice(0, 2).map((word) => [...word][0].toUpperCase()).join("") || "?";
-const hue = (text) => [...text].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
+const hue = (text) => [...text].reduce((sum, letter) => (sum * 131 + letter.codePointAt(0) * 47) % 360, 7);
 
 export class Gallery {
   /** @param {HTMLElement} element @param {() => void} onBlocked called when the browser refuses to play sound before a click */
@@ -67,8 +67,8 @@ function place(tiles, { x, y, width, height }) {
     const rows = Math.ceil(count / columns);
     const roomWide = (width - GAP * (columns - 1)) / columns;
     const roomHigh = (height - GAP * (rows - 1)) / rows;
-    // On a phone a tile may be taller than wide: three quarters of the screen are better than a band.
-    const ratio = Math.max(0.8, Math.min(RATIO, roomWide / roomHigh));
+    // A picture may be cropped a little to fill the window, on a phone held upright even taller than wide.
+    const ratio = Math.max(width > height ? 4 / 3 : 0.8, Math.min(RATIO, roomWide / roomHigh));
     const tileWidth = Math.min(roomWide, roomHigh * ratio);
     const area = tileWidth * (tileWidth / ratio);
     if (!best || area > best.area) best = { area, columns, rows, width: tileWidth, height: tileWidth / ratio };

@@ -209,6 +209,8 @@ async function join() {
     tell("Opening camera and microphone…", "busy");
     const [joinToken, trouble] = await Promise.all([getToken(name, roomName), openDevices()]);
     tellTrouble(trouble);
+    showSwitches();
+    fillPickers();
     listen(next);
     next.addEventListener("stateChanged", ({ detail: { state } }) => PROGRESS[state] && tell(PROGRESS[state], "busy"));
     const tracks = [];
@@ -434,7 +436,6 @@ if (!canJoin()) {
   $("join-button").disabled = true;
 } else if (query.get("join") === "1" && $("name").value && $("room").value) {
   await join();
-  await fillPickers();
 } else {
   ($("name").value ? $("join-button") : $("name")).focus();
   tellTrouble("Opening camera and microphone…");

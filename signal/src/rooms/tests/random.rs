@@ -1,0 +1,99 @@
+//! Whatever people do, in whatever order, the room's books and the media side's agree, and every request has one reply. (The fake media
+//! side itself panics on what must never be asked of it: a subscription to what is gone, a second close.)
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Act {
+    Join { who: u8, auto: bool },
+    Whip { who: u8 },
+    Whep { whom: Option<u8>, videos: u16 },
+    Ask { who: usize, request: Request },
+    Leave { who: usize },
+    Died { who: usize },
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    let publication = (0x1000_u64..0x1018).prop_map(PublicationId);
+    let line = (any::<bool>(), any::<bool>(), 0..5_u8).prop_map(|(audio, send, mid)| {
+        let (kind, way) = (if audio { "audio" } else { "video" }, if send { "send" } else { "recv" });
+        format!("\nm={kind} 9 {way} {kind}{mid}")
+    });
+    let offer = proptest::collection::btree_set(line, 0..6).prop_map(|lines| {
+        let sdp = format!("v=0{}", lines.into_iter().collect::<String>());
+        Request::Offer { sdp, tracks: vec![track("video1", TrackSource::Screen)] }
+    });
+    let request = prop_oneof![
+        4 => offer,
+        1 => publication.clone().prop_map(|publication| Request::Subscribe { publication }),
+        1 => publication.clone().prop_map(|publication| Request::Unsubscribe { publication }),
+        1 => publication.clone().prop_map(|publication| Request::Unpublish { publication }),
+        1 => (publication, any::<bool>()).prop_map(|(publication, muted)| Request::Mute { publication, muted }),
+        1 => (0..5_u8).prop_map(|mid| Request::Publish { track: track(&format!("video{mid}"), TrackSource::Camera) }),
+        1 => Just(Request::Ping),
+    ];
+    prop_oneof![
+        2 => (0..5_u8, any::<bool>()).prop_map(|(who, auto)| Act::Join { who, auto }),
+        1 => (0..5_u8).prop_map(|who| Act::Whip { who }),
+        1 => (proptest::option::of(0..5_u8), 0..3_u16).prop_map(|(whom, videos)| Act::Whep { whom, videos }),
+        6 => (any::<prop::sample::Index>(), request).prop_map(|(i, request)| Act::Ask { who: i.index(16), request }),
+        1 => (0..16_usize).prop_map(|who| Act::Leave { who }),
+        1 => (0..16_usize).prop_map(|who| Act::Died { who }),
+    ]
+}
+
+fn perform(w: &mut World, act: Act) {
+    let nth = |w: &World, who: usize| w.media.ids().get(who).copied();
+    let who_is = |who: u8| Ticket { admin: who == 0, hidden: who == 4, ..ticket(&format!("p{who}")) };
+    match act {
+        Act::Join { who, auto } => drop(w.rooms.join(who_is(who), auto, &w.media)),
+        Act::Whip { who } => drop(w.rooms.join_publisher(who_is(who), CAMERA_AND_MICROPHONE, &w.media)),
+        Act::Whep { whom, videos } => {
+            let plan = Plan { first: whom.map(|whom| format!("p{whom}")), audio: 0, video: videos };
+            let lines = (0..videos).map(|mid| format!("\nm=video 9 recv {mid}")).collect::<String>();
+            drop(w.rooms.join_player(ticket("v"), plan, &format!("v=0{lines}"), &w.media));
+        }
+        Act::Ask { who, request } => {
+            let Some(who) = nth(w, who) else { return };
+            w.told(who);
+            w.rooms.handle_request(who, 7, request, &w.media);
+            let told = w.told(who);
+            let replies = told.iter().filter(|message| is_reply(message)).count();
+            assert_eq!(replies, 1, "{told:?}");
+        }
+        Act::Leave { who } => nth(w, who).into_iter().for_each(|who| w.leave(who)),
+        Act::Died { who } => nth(w, who).into_iter().for_each(|participant| {
+            w.rooms.handle_media_event(MediaEvent::Closed { participant, reason: "consent lost" }, &w.media);
+        }),
+    }
+}
+
+fn is_reply(message: &ServerMessage) -> bool {
+    serde_json::to_value(message).unwrap().get("id").is_some()
+}
+
+/// The room's subscriptions are the media side's, m-line for m-line.
+fn check(w: &World) {
+    assert_eq!(w.rooms.participants(), w.media.open_count());
+    assert_eq!(w.rooms.rooms(), usize::from(w.media.open_count() > 0));
+    for participant in w.rooms.rooms.values().flat_map(Room::people) {
+        let mut books: Vec<_> = participant.subscriptions.iter().map(|s| (s.source, s.mid.clone())).collect();
+        let mut media = w.media.with(participant.id, |person| person.wanted.clone());
+        books.sort_by_key(|(source, _)| source.publication);
+        media.sort_by_key(|(source, _)| source.publication);
+        assert_eq!(books, media);
+    }
+}
+
+proptest! {
+    #[test]
+    fn books_agree(acts in proptest::collection::vec(acts(), 1..60)) {
+        let mut w = World::with(Config { participants_per_room_max: 8, ..Config::default() });
+        for act in acts {
+            perform(&mut w, act);
+            check(&w);
+        }
+    }
+}
