@@ -10,6 +10,7 @@ use super::SrtpError;
 use super::keys::{MasterKey, Profile, Use};
 
 /// One direction's transform for one protocol, behind session keys.
+#[expect(clippy::large_enum_variant, reason = "four live in a transport, and each packet would follow the box")]
 pub(super) enum Cipher {
     Gcm(Gcm),
     Cm(Cm),

@@ -253,8 +253,8 @@ fn replays_and_packets_behind_the_window_are_refused() {
         for sequence in (oldest..1999).rev() {
             assert_eq!(unprotect(&mut inbound, &sealed[sequence]).unwrap().1, sequence as u64, "reordered packets are accepted");
         }
-        for sequence in 0..2000 {
-            assert_eq!(unprotect(&mut inbound, &sealed[sequence]), Err(SrtpError::Replayed));
+        for packet in &sealed {
+            assert_eq!(unprotect(&mut inbound, packet), Err(SrtpError::Replayed));
         }
     }
 }

@@ -333,7 +333,7 @@ impl Transport {
         self.retry_at = None;
         // A server with an RSA certificate dies of a ClientHello that it cannot answer, so it must not get one. None of those that come
         // this way speak 1.3; should one speak nothing else, every second attempt is the other library's.
-        let backend = if self.front == Front::Http && self.attempts % 2 == 0 { Backend::Rtc } else { Backend::Dimpl };
+        let backend = if self.front == Front::Http && self.attempts.is_multiple_of(2) { Backend::Rtc } else { Backend::Dimpl };
         match self.start(backend, now) {
             Ok(association) => {
                 self.dtls = Dtls::Running(association);

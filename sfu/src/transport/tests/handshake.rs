@@ -43,6 +43,25 @@ fn every_kind_of_peer_connects() {
 }
 
 #[test]
+fn a_connected_transport_sleeps() {
+    for (kind, front, role) in PAIRS {
+        let mut world = World::new(kind, front, role, Link::perfect());
+        world.run(LIMIT);
+        let mut sent = Sent::new();
+        let mut wakes = 0;
+        while let Some(due) = world.transport.poll_timeout()
+            && due < world.now.mono + Duration::from_secs(20)
+        {
+            world.now = after(world.now, due.saturating_duration_since(world.now.mono));
+            let _ = world.transport.handle_timeout(world.now, &mut sent);
+            wakes += 1;
+            assert!(wakes < 10, "{kind:?} {role:?}");
+        }
+        assert!(sent.datagrams.is_empty(), "nothing is said without being asked");
+    }
+}
+
+#[test]
 fn every_kind_of_peer_connects_when_last_flights_are_lost() {
     for (kind, front, role) in PAIRS {
         let took = connects(kind, front, role, Link::perfect(), true);
