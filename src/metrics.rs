@@ -26,6 +26,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 #[derive(Debug)]
 pub struct Reading {
     pub shards: Vec<Snapshot>,
+    pub rooms: u64,
 }
 
 /// The registry of a running server. `read` is called at each scrape.
@@ -71,7 +72,9 @@ impl Collector for Scrape {
         let mut out = Out(encoder);
         self.process(&mut out)?;
         listeners(&mut out, &self.counters)?;
-        engine(&mut out, &reading.shards)
+        engine(&mut out, &reading.shards)?;
+        sfu(&mut out, &reading)?;
+        turn(&mut out, &reading.shards)
     }
 }
 
@@ -129,6 +132,85 @@ fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
     // Measured by the engine, around what the sfu does in between.
     let help = "From the start of the turn that received a datagram to the kernel's acceptance of what left in it";
     out.histograms("pointsman_sfu_forward_latency_seconds", help, shards, |s| &s.engine.forward_latency)
+}
+
+fn sfu(out: &mut Out<'_>, reading: &Reading) -> fmt::Result {
+    let shards = &reading.shards;
+    let none: [(&str, String); 0] = [];
+    out.gauges("pointsman_sfu_rooms", "Rooms", [(none, reading.rooms)])?;
+    let gauges: [(&str, &str, One); 4] = [
+        ("pointsman_sfu_participants", "Participants that live on the shard", |s| s.sfu.participants),
+        ("pointsman_sfu_publications", "Publications of these participants", |s| s.sfu.publications),
+        ("pointsman_sfu_subscriptions", "Subscriptions of these participants that have a source", |s| s.sfu.subscriptions),
+        ("pointsman_sfu_expected", "Participants that are expected but live nowhere yet", |s| s.sfu.expected),
+    ];
+    for (name, help, read) in gauges {
+        out.gauges(name, help, each(shards, read))?;
+    }
+    let pairs: [(&str, &str, Pair); 6] = [
+        ("pointsman_sfu_packets", "RTP packets, by direction", |s| (s.sfu.packets_in, s.sfu.packets_out)),
+        ("pointsman_sfu_bytes", "Bytes of RTP packets, by direction", |s| (s.sfu.bytes_in, s.sfu.bytes_out)),
+        ("pointsman_sfu_rtcp", "RTCP datagrams, by direction", |s| (s.sfu.rtcp_in, s.sfu.rtcp_out)),
+        ("pointsman_sfu_mesh_packets", "Packets between shards, by direction", |s| (s.sfu.mesh_packets_in, s.sfu.mesh_packets_out)),
+        ("pointsman_sfu_nacks", "Packets asked for again: by subscribers (in), of publishers (out)", |s| (s.sfu.nacks_in, s.sfu.nacks_out)),
+        ("pointsman_sfu_keyframe_requests", "By subscribers (in), merged to publishers (out)", |s| {
+            (s.sfu.keyframe_requests_in, s.sfu.keyframe_requests_out)
+        }),
+    ];
+    for (name, help, read) in pairs {
+        out.counters(name, help, directions(shards, read))?;
+    }
+    let counters: [(&str, &str, One); 7] = [
+        ("pointsman_sfu_forwarded_packets", "Packets forwarded for the first time, one for each subscriber", |s| s.sfu.forwarded),
+        ("pointsman_sfu_retransmitted_packets", "Packets sent again to subscribers", |s| s.sfu.retransmitted),
+        ("pointsman_sfu_rtx_packets_received", "Packets that publishers sent again", |s| s.sfu.rtx_in),
+        ("pointsman_sfu_stray_datagrams", "Datagrams of other shards' participants that were handed on", |s| s.sfu.strays),
+        ("pointsman_sfu_padding_bytes", "Padding added so that packets leave as trains", |s| s.sfu.padding_bytes),
+        ("pointsman_sfu_layer_switches", "Times that a downtrack changed its layer", |s| s.sfu.layer_switches),
+        ("pointsman_sfu_connected", "DTLS handshakes completed", |s| s.sfu.connected),
+    ];
+    for (name, help, read) in counters {
+        out.counters(name, help, each(shards, read))?;
+    }
+    let drops = shards.iter().flat_map(|s| s.sfu.drops.iter().map(|(reason, count)| (shard_and("reason", s, reason.name()), count)));
+    out.counters("pointsman_sfu_drops", "Packets and messages that went no further, by reason", drops)
+}
+
+fn turn(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
+    let gauges: [(&str, &str, One); 3] = [
+        ("pointsman_turn_allocations", "Allocations", |s| s.turn.allocations),
+        ("pointsman_turn_relays", "Relayed transport addresses, reserved ones included", |s| s.turn.relays),
+        ("pointsman_turn_reservations", "Ports reserved and not yet claimed", |s| s.turn.reservations),
+    ];
+    for (name, help, read) in gauges {
+        out.gauges(name, help, each(shards, read))?;
+    }
+    let pairs: [(&str, &str, Pair); 2] = [
+        ("pointsman_turn_relayed_bytes", "Payload from peers to clients (in) and from clients to peers (out)", |s| {
+            (s.turn.bytes_to_clients_total, s.turn.bytes_to_peers_total)
+        }),
+        ("pointsman_turn_relayed_packets", "Datagrams from peers to clients (in) and from clients to peers (out)", |s| {
+            (s.turn.packets_to_clients_total, s.turn.packets_to_peers_total)
+        }),
+    ];
+    for (name, help, read) in pairs {
+        out.counters(name, help, directions(shards, read))?;
+    }
+    let counters: [(&str, &str, One); 6] = [
+        ("pointsman_turn_allocations_made", "Allocations made", |s| s.turn.allocations_total),
+        ("pointsman_turn_allocations_refused", "Allocations refused", |s| s.turn.allocations_refused_total),
+        ("pointsman_turn_allocations_expired", "Allocations that ran out", |s| s.turn.allocations_expired_total),
+        ("pointsman_turn_bindings", "STUN Binding requests answered", |s| s.turn.bindings_total),
+        ("pointsman_turn_challenges", "Requests without valid credentials (401 and 438)", |s| s.turn.challenges_total),
+        ("pointsman_turn_bad_credentials", "Requests with a wrong password or of an unknown user", |s| s.turn.bad_credentials_total),
+    ];
+    for (name, help, read) in counters {
+        out.counters(name, help, each(shards, read))?;
+    }
+    let drops = shards.iter().flat_map(|s| {
+        pointsman_turn::DropReason::ALL.into_iter().map(|reason| (shard_and("reason", s, reason.name()), s.turn.dropped(reason)))
+    });
+    out.counters("pointsman_turn_drops", "Datagrams that TURN dropped, by reason", drops)
 }
 
 type One = fn(&Snapshot) -> u64;

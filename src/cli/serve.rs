@@ -35,7 +35,7 @@ fn dev_base() -> Result<Config, Failure> {
     // Not every host has IPv6.
     let mut config = Config::dev(UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok());
     config.keys.insert("dev".to_owned(), random_secret()?);
-    config.turn.shared_secret = Some(random_secret()?);
+    config.turn.add_shared_secret(&random_secret()?);
     Ok(config)
 }
 

@@ -3,6 +3,7 @@
 //! Adding a key: a field in the `config.rs` of the part that needs it, one line in the walk below ([`Config::walk`]), and its
 //! documentation in `deploy/pointsman.example.toml` (a test compares the two).
 
+mod parts;
 mod problem;
 mod reader;
 mod secret;
@@ -16,10 +17,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use parts::Turn;
 pub use problem::{Place, Problem, Problems};
 pub use reader::{Entry, variable};
 pub use secret::Secret;
 pub use values::{Network, PortRange, PublicIp};
+
+use crate::engine::EngineConfig;
 
 use reader::Reader;
 use values::LogFilter;
@@ -28,15 +32,17 @@ use values::LogFilter;
 pub const KEY_SECRET_LEN_MIN: usize = 32;
 
 /// Everything that the file and the environment say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Addresses announced to clients: in candidates and as relayed addresses.
     pub public_ip: PublicIp,
     pub listen: Listen,
     pub tls: Tls,
     pub http: Http,
-    pub engine: Engine,
+    pub engine: EngineConfig,
+    pub sfu: pointsman_sfu::Config,
     pub turn: Turn,
+    pub signal: pointsman_signal::Config,
     /// API keys and their secrets, which sign tokens.
     pub keys: BTreeMap<String, Secret>,
     pub log: Log,
@@ -89,8 +95,6 @@ pub struct Http {
     pub header_timeout: Duration,
     /// A request that is not answered by then is given up. WebSockets are not bound by it.
     pub request_timeout: Duration,
-    /// Longest body of a request.
-    pub body_bytes_max: u32,
     /// Serve `/metrics`, `/healthz` and `/readyz` on the `tcp` and `tls` listeners, too.
     pub metrics_everywhere: bool,
 }
@@ -101,36 +105,7 @@ impl Default for Http {
             connections_max: 4096,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
-            body_bytes_max: 256 * 1024,
             metrics_everywhere: false,
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Engine {
-    /// Packet threads, each pinned to a core; 0 = one per core.
-    pub shards: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
-    pub realm: String,
-    pub relay_ports: PortRange,
-    pub shared_secret: Option<Secret>,
-    pub users: BTreeMap<String, Secret>,
-    /// Networks of peers that are allowed although denied by default (loopback, private, link-local and so on).
-    pub allowed_peers: Vec<Network>,
-}
-
-impl Default for Turn {
-    fn default() -> Self {
-        Self {
-            realm: "pointsman".to_owned(),
-            relay_ports: PortRange::default(),
-            shared_secret: None,
-            users: BTreeMap::new(),
-            allowed_peers: Vec::new(),
         }
     }
 }
@@ -206,7 +181,7 @@ impl Config {
 
     /// Names every key. The structs are taken apart without `..`, so that a field without a key does not compile.
     fn walk(&mut self, reader: &mut Reader<'_>) {
-        let Self { public_ip, listen, tls, http, engine, turn, keys, log } = self;
+        let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, keys, log } = self;
         reader.section("", |top| top.set("public_ip", public_ip));
         reader.section("listen", |section| {
             let Listen { udp, tcp, tls, http } = listen;
@@ -223,25 +198,16 @@ impl Config {
             section.number("handshakes_max", handshakes_max, 1..=65_536);
         });
         reader.section("http", |section| {
-            let Http { connections_max, header_timeout, request_timeout, body_bytes_max, metrics_everywhere } = http;
+            let Http { connections_max, header_timeout, request_timeout, metrics_everywhere } = http;
             section.number("connections_max", connections_max, 1..=1_000_000);
             section.duration("header_timeout_s", header_timeout, 1..=300);
             section.duration("request_timeout_s", request_timeout, 1..=300);
-            section.number("body_bytes_max", body_bytes_max, 1_024..=16 * 1024 * 1024);
             section.set("metrics_everywhere", metrics_everywhere);
         });
-        reader.section("engine", |section| {
-            let Engine { shards } = engine;
-            section.number("shards", shards, 0..=256);
-        });
-        reader.section("turn", |section| {
-            let Turn { realm, relay_ports, shared_secret, users, allowed_peers } = turn;
-            section.set("realm", realm);
-            section.set("relay_ports", relay_ports);
-            section.set("shared_secret", shared_secret);
-            section.set("users", users);
-            section.set("allowed_peers", allowed_peers);
-        });
+        reader.section("engine", |section| parts::engine(section, engine));
+        reader.section("sfu", |section| parts::sfu(section, sfu));
+        reader.section("turn", |section| parts::turn(section, turn));
+        reader.section("signal", |section| parts::signal(section, signal));
         reader.names("keys", keys);
         reader.section("log", |section| {
             let Log { level } = log;
@@ -262,14 +228,18 @@ impl Config {
             (None, Some(_)) => reader.problem("tls", "key", "[tls] has a `key` but no `certificate`"),
             (Some(_), Some(_)) | (None, None) => {}
         }
-        if self.turn.realm.is_empty() || self.turn.realm.len() > 127 {
+        let turn = &self.turn.server;
+        if turn.realm.is_empty() || turn.realm.len() > 127 {
             reader.problem("turn", "realm", "`realm`: must have 1 to 127 bytes");
         }
-        if self.turn.shared_secret.as_ref().is_some_and(|secret| secret.expose().is_empty()) {
+        if turn.shared_secrets.iter().any(|secret| secret.0.is_empty()) {
             reader.problem("turn", "shared_secret", "`shared_secret`: must not be empty; leave the key out to have none");
         }
-        if let Some(user) = self.turn.users.iter().find(|(name, password)| name.is_empty() || password.expose().is_empty()) {
+        if let Some(user) = turn.users.iter().find(|(name, password)| name.is_empty() || password.0.is_empty()) {
             reader.problem("turn", "users", format!("`users`: user {:?} has an empty name or password", user.0));
+        }
+        if turn.lifetime_s_default > turn.lifetime_s_max {
+            reader.problem("turn", "lifetime_s_default", "`lifetime_s_default`: must not be above `lifetime_s_max`");
         }
         for (name, secret) in &self.keys {
             if secret.expose().len() < KEY_SECRET_LEN_MIN {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use pointsman_turn::AddressRange;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -112,6 +113,11 @@ impl Network {
         Self { ip, prefix }
     }
 
+    /// All its addresses.
+    pub fn range(&self) -> Option<AddressRange> {
+        AddressRange::network(self.ip, self.prefix)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (ip, prefix) = match text.trim().split_once('/') {
             Some((ip, prefix)) => (ip.parse().ok()?, Some(prefix.parse().ok()?)),
@@ -157,6 +163,33 @@ impl Setting for Network {
 
     fn show(&self) -> Option<String> {
         Some(quote(&self.to_string()))
+    }
+}
+
+/// `shared_secret_separator`: the character between time and name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Separator(pub char);
+
+impl Setting for Separator {
+    fn takes() -> String {
+        "a single character that is no digit".to_owned()
+    }
+
+    fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+        let DeValue::String(text) = value.get_ref() else { return Err(wrong_type::<Self>(value)) };
+        Self::from_text(text).map_err(|why| Wrong { span: value.span(), why })
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let mut chars = text.chars();
+        match (chars.next(), chars.next()) {
+            (Some(separator), None) if !separator.is_ascii_digit() => Ok(Self(separator)),
+            _ => Err(format!("{text:?} is not {}", Self::takes())),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quote(&self.0.to_string()))
     }
 }
 

@@ -2,14 +2,46 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use crate::config::PublicIp;
+use crate::config::{Config, PublicIp};
 use crate::failure::Failure;
+
+/// What start-up found out about our addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// As announced to clients.
+    pub public: Vec<IpAddr>,
+    /// Where clients send media: public addresses with ports.
+    pub media: Vec<SocketAddr>,
+    /// Local addresses of relay sockets.
+    pub relay: Vec<IpAddr>,
+}
+
+impl Addresses {
+    /// # Errors
+    /// When clients could not reach media.
+    pub fn find(config: &Config) -> Result<Self, Failure> {
+        let listen = &config.listen.udp;
+        let public = public_ips(&config.public_ip, listen)?;
+        let media = media_addresses(&public, listen)?;
+        tracing::info!(addresses = ?media, "clients are told these addresses");
+        let relay =
+            if config.turn.relay_ip.is_empty() { listen.iter().map(SocketAddr::ip).collect() } else { config.turn.relay_ip.clone() };
+        Ok(Self { public, media, relay })
+    }
+
+    /// Every address that is our own media: announced, or listened on.
+    pub fn own(&self, listen: &[SocketAddr]) -> Vec<SocketAddr> {
+        let mut all = self.media.clone();
+        all.extend(listen.iter().filter(|address| !address.ip().is_unspecified() && !self.media.contains(address)));
+        all
+    }
+}
 
 /// The addresses of `public_ip`, "auto" resolved.
 ///
 /// # Errors
 /// When no address can be found.
-pub fn public_ips(wanted: &PublicIp, listen: &[SocketAddr]) -> Result<Vec<IpAddr>, Failure> {
+fn public_ips(wanted: &PublicIp, listen: &[SocketAddr]) -> Result<Vec<IpAddr>, Failure> {
     let mut ips = match wanted {
         PublicIp::List(list) => list.clone(),
         PublicIp::Auto => listen.iter().filter_map(|address| found(address.ip())).collect(),
@@ -32,7 +64,7 @@ pub fn public_ips(wanted: &PublicIp, listen: &[SocketAddr]) -> Result<Vec<IpAddr
 ///
 /// # Errors
 /// When no public address has the family of any listener.
-pub fn media_addresses(public: &[IpAddr], listen: &[SocketAddr]) -> Result<Vec<SocketAddr>, Failure> {
+fn media_addresses(public: &[IpAddr], listen: &[SocketAddr]) -> Result<Vec<SocketAddr>, Failure> {
     let mut all = Vec::new();
     for ip in public {
         for port in listen.iter().filter(|address| address.is_ipv4() == ip.is_ipv4()).map(SocketAddr::port) {

@@ -6,32 +6,37 @@
 mod addresses;
 mod health;
 mod listen;
-pub mod media;
+mod media;
 mod signals;
 pub mod stats;
 pub mod tls;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use pointsman_sfu::transport::DtlsIdentity;
+use pointsman_sfu::{Fingerprint, NegotiationConfig};
+use pointsman_signal::Signal;
+use pointsman_signal::media::Media;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::engine::{Engine, EngineConfig, EngineError, Events};
+use crate::engine::{Engine, EngineConfig, EngineError, Event, Events, Mailboxes};
 use crate::failure::Failure;
 use crate::metrics::{self, Metrics, Reading};
 
+use addresses::Addresses;
 use health::Health;
 use listen::{Bound, Serving};
+use media::{IceServerConfig, Negotiations};
 use stats::{Counters, ListenerKind};
 use tls::Certificate;
 
@@ -39,15 +44,18 @@ use tls::Certificate;
 const CONTROL_THREADS: usize = 2;
 /// Open requests and farewells have this long when the server stops.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
+const FAREWELL_LOOK: Duration = Duration::from_millis(20);
+/// How often shards whose mailboxes were full are tried again.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs the server until a signal ends it.
 ///
 /// # Errors
 /// What keeps it from starting.
 pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
-    let public = addresses::public_ips(&config.public_ip, &config.listen.udp)?;
-    let media = addresses::media_addresses(&public, &config.listen.udp)?;
-    let certificate = certificate(&config, &public, dev)?;
+    let addresses = Addresses::find(&config)?;
+    let certificate = certificate(&config, &addresses.public, dev)?;
+    let identity = DtlsIdentity::generate().map_err(|_| Failure::Other("cannot make a certificate for DTLS".to_owned()))?;
     let listeners = listen::bind_all(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -55,9 +63,18 @@ pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("cannot start control's threads: {error}")))?;
-    let identity = DtlsIdentity::generate().map_err(|error| Failure::Other(format!("cannot make a DTLS certificate: {error:?}")))?;
-    let (engine, events) = Engine::start(engine_config(&config), Arc::new(identity)).map_err(engine_failure)?;
-    let ended = runtime.block_on(serve(&config, dev, &engine, events, &media, certificate, listeners));
+    let fingerprint = identity.fingerprint();
+    let (engine, events) = Engine::start(engine_config(&config, &addresses), Arc::new(identity)).map_err(engine_failure)?;
+    if !config.turn.has_credentials() {
+        tracing::warn!("[turn] has neither users nor a shared_secret: TURN refuses everyone");
+    }
+    if config.keys.is_empty() {
+        tracing::warn!("[keys] is empty: nobody can join a room");
+    }
+    let negotiations = Arc::new(negotiations(&config, &addresses, fingerprint, engine.mailboxes()));
+    let signal = Signal::new(signal_config(&config, dev), Arc::clone(&negotiations) as Arc<dyn Media>);
+    let server = Server { config: &config, dev, engine: &engine, signal, negotiations, certificate };
+    let ended = runtime.block_on(server.serve(events, listeners));
     engine.stop();
     runtime.shutdown_timeout(CLOSE_MAX);
     ended
@@ -72,8 +89,35 @@ fn certificate(config: &Config, public: &[IpAddr], dev: bool) -> Result<Option<A
     made.map(|certificate| Some(Arc::new(certificate))).map_err(|error| Failure::Operator(error.to_string()))
 }
 
-fn engine_config(config: &Config) -> EngineConfig {
-    EngineConfig { listen: config.listen.udp.clone(), shards: usize::from(config.engine.shards), ..EngineConfig::default() }
+fn engine_config(config: &Config, addresses: &Addresses) -> EngineConfig {
+    EngineConfig {
+        listen: config.listen.udp.clone(),
+        sfu: config.sfu.clone(),
+        turn: config.turn.server_config(&addresses.relay, &addresses.public, addresses.own(&config.listen.udp)),
+        ..config.engine.clone()
+    }
+}
+
+fn negotiations(config: &Config, addresses: &Addresses, fingerprint: Fingerprint, shards: Mailboxes) -> Negotiations<Mailboxes> {
+    let negotiation = NegotiationConfig {
+        publications_max: config.sfu.publications_per_participant_max,
+        subscriptions_max: config.sfu.downtracks_per_participant_max,
+        ..NegotiationConfig::new(addresses.media.clone(), fingerprint)
+    };
+    let ice_servers = IceServerConfig {
+        udp: addresses.media.clone(),
+        // Not announced before they are served: TURN over TCP and TLS.
+        tcp: Vec::new(),
+        tls: Vec::new(),
+        shared_secret: config.turn.shared_secret(),
+        lifetime: config.turn.credential_lifetime,
+    };
+    Negotiations::new(negotiation, ice_servers, config.sfu.participants_max, shards)
+}
+
+fn signal_config(config: &Config, dev: bool) -> pointsman_signal::Config {
+    let keys = config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
+    pointsman_signal::Config { keys, dev_tokens: dev, ..config.signal.clone() }
 }
 
 fn engine_failure(error: EngineError) -> Failure {
@@ -88,69 +132,88 @@ fn engine_failure(error: EngineError) -> Failure {
     }
 }
 
-async fn serve(
-    config: &Config,
+/// What runs until the end, on control's threads.
+struct Server<'a> {
+    config: &'a Config,
     dev: bool,
-    engine: &Engine,
-    events: Events,
-    media: &[SocketAddr],
+    engine: &'a Engine,
+    signal: Signal,
+    negotiations: Arc<Negotiations<Mailboxes>>,
     certificate: Option<Arc<Certificate>>,
-    listeners: Vec<Bound>,
-) -> Result<(), Failure> {
-    let not_started = |error: std::io::Error| Failure::Other(format!("cannot start: {error}"));
-    let mut signals = signals::Signals::catch().map_err(not_started)?;
-    let health = Arc::new(Health::default());
-    let counters = Arc::new(Counters::default());
-    let (close, closing) = watch::channel(false);
-
-    let snapshots = engine.snapshots();
-    let read = move || Reading { shards: snapshots.read() };
-    let internal = operator_routes(Arc::clone(&health), Metrics::new(Arc::clone(&counters), read));
-    let public = if config.http.metrics_everywhere { internal.clone() } else { Router::new() };
-    let serving = Arc::new(Serving {
-        internal: bounded(internal, config),
-        public: bounded(public, config),
-        certificate: certificate.clone(),
-        counters: Arc::clone(&counters),
-        connections_max: config.http.connections_max,
-        handshakes_max: config.tls.handshakes_max,
-        handshake_timeout: config.tls.handshake_timeout,
-        header_timeout: config.http.header_timeout,
-        closing,
-    });
-    tokio::spawn(follow(events));
-    tracing::info!(addresses = ?media, "clients are sent here");
-    for listener in listeners {
-        tracing::info!(address = %listener.address, listener = listener.kind.key(), "listening");
-        listener.serve(Arc::clone(&serving)).map_err(not_started)?;
-    }
-    tokio::spawn(health::watch(Arc::clone(&health), engine.snapshots()));
-    health.set_started();
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
-    announce(config, dev);
-
-    signals.until_end(certificate.as_ref()).await;
-    tracing::info!("stopping");
-    health.set_draining();
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    let _ = close.send(true);
-    let farewell = async {
-        while ListenerKind::ALL.iter().any(|kind| counters.connections(*kind) > 0) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::select! {
-        _ = tokio::time::timeout(CLOSE_MAX, farewell) => {}
-        // A second signal: now.
-        () = signals.until_end(None) => {}
-    }
-    Ok(())
 }
 
-/// Takes what the shards report.
-async fn follow(mut events: Events) {
-    while let Some(event) = events.recv().await {
-        tracing::debug!(?event, "media");
+impl Server<'_> {
+    async fn serve(&self, events: Events, listeners: Vec<Bound>) -> Result<(), Failure> {
+        let not_started = |error: std::io::Error| Failure::Other(format!("cannot start: {error}"));
+        let mut signals = signals::Signals::catch().map_err(not_started)?;
+        let health = Arc::new(Health::default());
+        let counters = Arc::new(Counters::default());
+        let (close, closing) = watch::channel(false);
+        let serving = Arc::new(self.serving(&health, &counters, closing));
+        tokio::spawn(follow(events, self.signal.clone(), Arc::clone(&self.negotiations)));
+        tokio::spawn(health::watch(Arc::clone(&health), self.engine.snapshots()));
+        for listener in listeners {
+            tracing::info!(address = %listener.address, listener = listener.kind.key(), "listening");
+            listener.serve(Arc::clone(&serving)).map_err(not_started)?;
+        }
+        health.set_started();
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        announce(self.config, self.dev);
+
+        signals.until_end(self.certificate.as_ref()).await;
+        tracing::info!("stopping");
+        health.set_draining();
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        self.signal.close_all();
+        let _ = close.send(true);
+        let farewell = async {
+            while ListenerKind::ALL.iter().any(|kind| counters.connections(*kind) > 0) {
+                tokio::time::sleep(FAREWELL_LOOK).await;
+            }
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(CLOSE_MAX, farewell) => {}
+            // A second signal: now.
+            () = signals.until_end(None) => {}
+        }
+        Ok(())
+    }
+
+    fn serving(&self, health: &Arc<Health>, counters: &Arc<Counters>, closing: watch::Receiver<bool>) -> Serving {
+        let Config { http, tls, .. } = self.config;
+        let (snapshots, signal) = (self.engine.snapshots(), self.signal.clone());
+        let read = move || Reading { shards: snapshots.read(), rooms: signal.counts().rooms as u64 };
+        let operator = operator_routes(Arc::clone(health), Metrics::new(Arc::clone(counters), read));
+        let internal = self.signal.router().merge(operator);
+        let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
+        Serving {
+            internal: bounded(internal, http.request_timeout),
+            public: bounded(public, http.request_timeout),
+            certificate: self.certificate.clone(),
+            counters: Arc::clone(counters),
+            connections_max: http.connections_max,
+            handshakes_max: tls.handshakes_max,
+            handshake_timeout: tls.handshake_timeout,
+            header_timeout: http.header_timeout,
+            closing,
+        }
+    }
+}
+
+/// Hands what the shards report to the rules of rooms, and gives the shards what they had no room for.
+async fn follow(mut events: Events, signal: Signal, negotiations: Arc<Negotiations<Mailboxes>>) {
+    let mut flush = tokio::time::interval(FLUSH_INTERVAL);
+    loop {
+        tokio::select! {
+            event = events.recv() => {
+                let Some(Event::Media { shard, event }) = event else { return };
+                tracing::debug!(shard = shard.0, ?event, "media");
+                if let Some(event) = media::media_event(&event) {
+                    signal.handle_media_event(event);
+                }
+            }
+            _ = flush.tick() => negotiations.flush(),
+        }
     }
 }
 
@@ -173,14 +236,13 @@ fn operator_routes(health: Arc<Health>, metrics: Metrics) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(Arc::new(metrics)).merge(health::router(health))
 }
 
-/// Bounds a request's length and time. A WebSocket is answered at once and lives on outside of it.
-fn bounded(routes: Router, config: &Config) -> Router {
-    let limit = config.http.request_timeout;
+/// Bounds a request's time. A WebSocket is answered at once and lives on outside of it.
+fn bounded(routes: Router, limit: Duration) -> Router {
     let give_up = move |request: Request, next: Next| async move {
         match tokio::time::timeout(limit, next.run(request)).await {
             Ok(response) => response,
             Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
         }
     };
-    routes.layer(DefaultBodyLimit::max(config.http.body_bytes_max as usize)).layer(middleware::from_fn(give_up))
+    routes.layer(middleware::from_fn(give_up))
 }

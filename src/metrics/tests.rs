@@ -11,14 +11,20 @@ fn snapshot(shard: u16) -> Snapshot {
     engine.train_length.observe(8.0, 5);
     engine.train_length.observe(1000.0, 1);
     engine.forward_latency.observe(0.000_3, 2);
-    Snapshot { engine, ..Snapshot::new(ShardId(shard)) }
+    let mut snapshot = Snapshot::new(ShardId(shard));
+    snapshot.engine = engine;
+    snapshot.sfu.subscriptions = 9;
+    snapshot.sfu.drops.count(pointsman_sfu::DropReason::Duplicate);
+    snapshot.turn.allocations = 4;
+    snapshot.turn.bytes_to_peers_total = 1200;
+    snapshot
 }
 
 fn text() -> String {
     let counters = Arc::new(Counters::default());
     counters.count_drop(DropReason::NotTls);
     let open = counters.open(ListenerKind::Tls);
-    let text = Metrics::new(counters, || Reading { shards: vec![snapshot(0), snapshot(1)] }).text().unwrap();
+    let text = Metrics::new(counters, || Reading { shards: vec![snapshot(0), snapshot(1)], rooms: 6 }).text().unwrap();
     drop(open);
     text
 }
@@ -33,6 +39,11 @@ fn names_and_labels_are_those_that_are_promised() {
         "pointsman_engine_packets_total{shard=\"1\",direction=\"in\"} 5",
         "pointsman_engine_drops_total{shard=\"0\",reason=\"unknown_protocol\"} 3",
         "pointsman_engine_drops_total{shard=\"0\",reason=\"oversized\"} 0",
+        "pointsman_sfu_rooms 6",
+        "pointsman_sfu_subscriptions{shard=\"1\"} 9",
+        "pointsman_sfu_drops_total{shard=\"1\",reason=\"duplicate\"} 1",
+        "pointsman_turn_allocations{shard=\"0\"} 4",
+        "pointsman_turn_relayed_bytes_total{shard=\"0\",direction=\"out\"} 1200",
         "pointsman_control_drops_total{reason=\"not_tls\"} 1",
         "pointsman_control_connections{listener=\"tls\"} 1",
         concat!("pointsman_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),

@@ -1,0 +1,273 @@
+//! The keys of the engine, the SFU, TURN and signalling. Their settings live in those parts; here they get names and bounds.
+//! The structs are taken apart without `..`: a field that is forgotten here does not compile.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use pointsman_sfu::transport::TransportConfig;
+
+use super::reader::Section;
+use super::secret::Secret;
+use super::values::{Network, PortRange, Separator};
+use crate::engine::EngineConfig;
+
+/// Most of what is counted in tables. Above it a slip of the hand is likelier than a wish.
+const TABLE_MAX: usize = 16 << 20;
+
+pub(super) fn engine(section: &mut Section<'_, '_>, engine: &mut EngineConfig) {
+    let EngineConfig {
+        shards,
+        listen: _, // from [listen]
+        pin,
+        socket_buffer,
+        udp_gro,
+        udp_gso,
+        batch_max,
+        mesh_ring_max,
+        mailbox_max,
+        events_max,
+        relay_sockets_max,
+        relay_socket_buffer,
+        sfu: _,  // from [sfu]
+        turn: _, // from [turn]
+    } = engine;
+    section.number("shards", shards, 0..=256);
+    section.set("pin", pin);
+    section.number("socket_buffer_bytes", socket_buffer, 65_536..=1 << 30);
+    section.set("udp_gro", udp_gro);
+    section.set("udp_gso", udp_gso);
+    section.number("batch_max", batch_max, 1..=4_096);
+    section.number("mesh_ring_max", mesh_ring_max, 16..=TABLE_MAX);
+    section.number("mailbox_max", mailbox_max, 16..=TABLE_MAX);
+    section.number("events_max", events_max, 16..=TABLE_MAX);
+    section.number("relay_sockets_max", relay_sockets_max, 0..=1_000_000);
+    section.number("relay_socket_buffer_bytes", relay_socket_buffer, 65_536..=1 << 30);
+}
+
+pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config) {
+    let pointsman_sfu::Config {
+        participants_max,
+        publications_per_participant_max,
+        downtracks_per_participant_max,
+        publications_max,
+        paths_max,
+        streams_per_participant_max,
+        pool_slots_max,
+        cache_video_packets,
+        cache_audio_packets,
+        cache_age_max,
+        handshakes_per_turn_max,
+        handshakes_waiting_max,
+        gathered_max,
+        resent_per_report_max,
+        layer_silence_max,
+        layer_look_interval,
+        sender_report_interval,
+        keyframe_retry_interval,
+        events_max,
+        padding_max,
+        transport,
+    } = sfu;
+    section.number("participants_max", participants_max, 1..=TABLE_MAX);
+    section.number("publications_per_participant_max", publications_per_participant_max, 1..=1_024);
+    section.number("downtracks_per_participant_max", downtracks_per_participant_max, 1..=16_384);
+    section.number("publications_max", publications_max, 1..=TABLE_MAX);
+    section.number("paths_max", paths_max, 1..=TABLE_MAX);
+    section.number("streams_per_participant_max", streams_per_participant_max, 1..=1_024);
+    section.number("pool_slots_max", pool_slots_max, 1_024..=TABLE_MAX);
+    section.number("cache_video_packets", cache_video_packets, 0..=65_536);
+    section.number("cache_audio_packets", cache_audio_packets, 0..=65_536);
+    section.duration("cache_age_max_ms", cache_age_max, 0..=60_000);
+    section.number("handshakes_per_turn_max", handshakes_per_turn_max, 1..=1_024);
+    section.number("handshakes_waiting_max", handshakes_waiting_max, 1..=TABLE_MAX);
+    section.number("gathered_max", gathered_max, 1..=65_536);
+    section.number("resent_per_report_max", resent_per_report_max, 1..=4_096);
+    section.duration("layer_silence_max_ms", layer_silence_max, 50..=60_000);
+    section.duration("layer_look_interval_ms", layer_look_interval, 10..=60_000);
+    section.duration("sender_report_interval_ms", sender_report_interval, 100..=60_000);
+    section.duration("keyframe_retry_interval_ms", keyframe_retry_interval, 50..=60_000);
+    section.number("events_max", events_max, 16..=TABLE_MAX);
+    section.number("padding_max", padding_max, 0..=255);
+    let TransportConfig { paths_max, consent_timeout, connect_timeout, handshake_timeout, dtls_attempts_max, srtp_sources_max } = transport;
+    section.number("paths_per_participant_max", paths_max, 1..=256);
+    section.duration("consent_timeout_s", consent_timeout, 5..=300);
+    section.duration("connect_timeout_s", connect_timeout, 5..=600);
+    section.duration("handshake_timeout_s", handshake_timeout, 1..=300);
+    section.number("dtls_attempts_max", dtls_attempts_max, 1..=100);
+    section.number("srtp_sources_max", srtp_sources_max, 1..=4_096);
+}
+
+/// TURN's settings: the server's own, and what only control needs.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Local addresses of relay sockets, one of each family; empty = those that `udp` listens on.
+    pub relay_ip: Vec<IpAddr>,
+    /// Peers that are allowed although denied by default (loopback, private, link-local and so on).
+    pub allowed_peers: Vec<Network>,
+    /// Peers that are denied besides those denied by default.
+    pub denied_peers: Vec<Network>,
+    /// Validity of the credentials that participants are given.
+    pub credential_lifetime: Duration,
+    pub server: pointsman_turn::Config,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        // A client shows its credentials again when it renews its relay: they must outlast a call.
+        Self {
+            relay_ip: Vec::new(),
+            allowed_peers: Vec::new(),
+            denied_peers: Vec::new(),
+            credential_lifetime: Duration::from_secs(24 * 3600),
+            server: pointsman_turn::Config::default(),
+        }
+    }
+}
+
+impl Turn {
+    pub fn has_credentials(&self) -> bool {
+        !self.server.users.is_empty() || !self.server.shared_secrets.is_empty()
+    }
+
+    /// What the server needs, with addresses filled in: those of the relays and those that clients are told.
+    pub fn server_config(&self, relay: &[IpAddr], public: &[IpAddr], media: Vec<SocketAddr>) -> pointsman_turn::Config {
+        let ranges = |networks: &[Network]| networks.iter().filter_map(Network::range).collect();
+        pointsman_turn::Config {
+            relay_v4: first_v4(relay).filter(|_| first_v4(public).is_some()),
+            relay_v6: first_v6(relay).filter(|_| first_v6(public).is_some()),
+            public_v4: first_v4(public),
+            public_v6: first_v6(public),
+            media,
+            allowed_peers: ranges(&self.allowed_peers),
+            denied_peers: ranges(&self.denied_peers),
+            ..self.server.clone()
+        }
+    }
+
+    pub fn add_shared_secret(&mut self, secret: &Secret) {
+        self.server.shared_secrets.push(for_turn(secret));
+    }
+
+    /// The secret that signs new credentials.
+    pub fn shared_secret(&self) -> Option<Secret> {
+        self.server.shared_secrets.first().map(|secret| Secret::new(secret.0.as_str()))
+    }
+}
+
+pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
+    let Turn { relay_ip, allowed_peers, denied_peers, credential_lifetime, server } = turn;
+    let pointsman_turn::Config {
+        realm,
+        relay_v4: _, // from `relay_ip` and `udp` in [listen]
+        relay_v6: _,
+        public_v4: _, // from `public_ip`
+        public_v6: _,
+        relay_ports,
+        users,
+        shared_secrets,
+        shared_secret_separator,
+        media: _,         // from `public_ip` and `udp` in [listen]
+        allowed_peers: _, // from our own, which can be shown
+        denied_peers: _,
+        lifetime_s_default,
+        lifetime_s_max,
+        permission_lifetime_s,
+        channel_lifetime_s,
+        nonce_lifetime_s,
+        allocations_max,
+        user_allocations_max,
+        permissions_max,
+        channels_max,
+        reservations_max,
+        port_tries_max,
+        unauthenticated_answers_per_s_max,
+        unauthenticated_answers_burst_max,
+    } = server;
+    section.set("realm", realm);
+    section.set("relay_ip", relay_ip);
+    let mut range = PortRange { first: *relay_ports.start(), last: *relay_ports.end() };
+    section.set("relay_ports", &mut range);
+    *relay_ports = range.first..=range.last;
+    let mut secrets: Vec<Secret> = shared_secrets.iter().map(|secret| Secret::new(secret.0.as_str())).collect();
+    section.set("shared_secret", &mut secrets);
+    *shared_secrets = secrets.iter().map(for_turn).collect();
+    let mut separator = Separator(*shared_secret_separator);
+    section.set("shared_secret_separator", &mut separator);
+    *shared_secret_separator = separator.0;
+    let mut named: BTreeMap<String, Secret> =
+        users.iter().map(|(name, password)| (name.clone(), Secret::new(password.0.as_str()))).collect();
+    section.set("users", &mut named);
+    *users = named.iter().map(|(name, password)| (name.clone(), for_turn(password))).collect();
+    section.set("allowed_peers", allowed_peers);
+    section.set("denied_peers", denied_peers);
+    section.duration("credential_lifetime_s", credential_lifetime, 60..=30 * 86_400);
+    section.number("lifetime_s_default", lifetime_s_default, 60..=86_400);
+    section.number("lifetime_s_max", lifetime_s_max, 60..=86_400);
+    section.number("permission_lifetime_s", permission_lifetime_s, 10..=86_400);
+    section.number("channel_lifetime_s", channel_lifetime_s, 10..=86_400);
+    section.number("nonce_lifetime_s", nonce_lifetime_s, 10..=86_400);
+    section.number("allocations_max", allocations_max, 0..=TABLE_MAX);
+    section.number("user_allocations_max", user_allocations_max, 1..=TABLE_MAX);
+    section.number("permissions_max", permissions_max, 1..=65_536);
+    section.number("channels_max", channels_max, 1..=1_024);
+    section.number("reservations_max", reservations_max, 0..=TABLE_MAX);
+    section.number("port_tries_max", port_tries_max, 1..=255);
+    section.number("unauthenticated_answers_per_s_max", unauthenticated_answers_per_s_max, 1..=1_000_000);
+    section.number("unauthenticated_answers_burst_max", unauthenticated_answers_burst_max, 1..=1_000_000);
+}
+
+fn first_v4(ips: &[IpAddr]) -> Option<Ipv4Addr> {
+    ips.iter().find_map(|ip| match ip {
+        IpAddr::V4(ip) => Some(*ip),
+        IpAddr::V6(_) => None,
+    })
+}
+
+fn first_v6(ips: &[IpAddr]) -> Option<Ipv6Addr> {
+    ips.iter().find_map(|ip| match ip {
+        IpAddr::V6(ip) => Some(*ip),
+        IpAddr::V4(_) => None,
+    })
+}
+
+fn for_turn(secret: &Secret) -> pointsman_turn::config::Secret {
+    pointsman_turn::config::Secret(secret.expose().to_owned())
+}
+
+pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signal::Config) {
+    let pointsman_signal::Config {
+        keys: _,       // from [keys]
+        dev_tokens: _, // from --dev
+        rooms_max,
+        participants_max,
+        participants_per_room_max,
+        publications_per_participant_max,
+        subscriptions_per_participant_max,
+        track_name_bytes_max,
+        sdp_bytes_max,
+        message_bytes_max,
+        messages_per_s,
+        messages_burst,
+        flood_s_max,
+        out_queue_max,
+        join_timeout_s,
+        ping_interval_s,
+        connections_max,
+    } = signal;
+    section.number("rooms_max", rooms_max, 1..=TABLE_MAX);
+    section.number("participants_max", participants_max, 1..=TABLE_MAX);
+    section.number("participants_per_room_max", participants_per_room_max, 1..=TABLE_MAX);
+    section.number("publications_per_participant_max", publications_per_participant_max, 1..=1_024);
+    section.number("subscriptions_per_participant_max", subscriptions_per_participant_max, 1..=16_384);
+    section.number("track_name_bytes_max", track_name_bytes_max, 1..=4_096);
+    section.number("sdp_bytes_max", sdp_bytes_max, 16_384..=16 << 20);
+    section.number("message_bytes_max", message_bytes_max, 16_384..=16 << 20);
+    section.number("messages_per_s", messages_per_s, 1..=100_000);
+    section.number("messages_burst", messages_burst, 1..=100_000);
+    section.number("flood_s_max", flood_s_max, 1..=3_600);
+    section.number("out_queue_max", out_queue_max, 16..=65_536);
+    section.number("join_timeout_s", join_timeout_s, 1..=300);
+    section.number("ping_interval_s", ping_interval_s, 1..=300);
+    section.number("connections_max", connections_max, 1..=TABLE_MAX);
+}
