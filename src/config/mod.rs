@@ -238,6 +238,9 @@ impl Config {
         if let Some(user) = turn.users.iter().find(|(name, password)| name.is_empty() || password.0.is_empty()) {
             reader.problem("turn", "users", format!("`users`: user {:?} has an empty name or password", user.0));
         }
+        if self.sfu.resend_quiet_min > self.sfu.resend_quiet_max {
+            reader.problem("sfu", "resend_quiet_min_ms", "`resend_quiet_min_ms`: must not be above `resend_quiet_max_ms`");
+        }
         if turn.lifetime_s_default > turn.lifetime_s_max {
             reader.problem("turn", "lifetime_s_default", "`lifetime_s_default`: must not be above `lifetime_s_max`");
         }

@@ -65,8 +65,15 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
         layer_look_interval,
         sender_report_interval,
         keyframe_retry_interval,
+        keyframe_interval_min,
+        report_look_interval,
+        receiver_report_interval,
+        resend_quiet_min,
+        resend_quiet_max,
         events_max,
         padding_max,
+        nack: _, // tuned against browsers, not by operators
+        twcc: _,
         transport,
     } = sfu;
     section.number("participants_max", participants_max, 1..=TABLE_MAX);
@@ -87,6 +94,11 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
     section.duration("layer_look_interval_ms", layer_look_interval, 10..=60_000);
     section.duration("sender_report_interval_ms", sender_report_interval, 100..=60_000);
     section.duration("keyframe_retry_interval_ms", keyframe_retry_interval, 50..=60_000);
+    section.duration("keyframe_interval_min_ms", keyframe_interval_min, 0..=60_000);
+    section.duration("report_look_interval_ms", report_look_interval, 10..=60_000);
+    section.duration("receiver_report_interval_ms", receiver_report_interval, 100..=60_000);
+    section.duration("resend_quiet_min_ms", resend_quiet_min, 0..=60_000);
+    section.duration("resend_quiet_max_ms", resend_quiet_max, 0..=60_000);
     section.number("events_max", events_max, 16..=TABLE_MAX);
     section.number("padding_max", padding_max, 0..=255);
     let TransportConfig { paths_max, consent_timeout, connect_timeout, handshake_timeout, dtls_attempts_max, srtp_sources_max } = transport;
