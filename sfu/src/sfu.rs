@@ -148,6 +148,14 @@ impl Sfu {
         &self.stats
     }
 
+    /// Seals everything with made-up keys of `profile` from now on: which profile a handshake brings is not a benchmark's to choose.
+    #[cfg(feature = "bench")]
+    pub fn seal_with(&mut self, profile: crate::srtp::Profile) {
+        for (_, participant) in &mut self.participants {
+            participant.transport.seal_with(profile);
+        }
+    }
+
     /// The wanted state of a participant, new or changed.
     fn describe(&mut self, now: Now, spec: Box<ParticipantSpec>, out: &mut impl Egress) -> Result<(), DropReason> {
         let id = spec.id;

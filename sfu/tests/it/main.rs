@@ -1,4 +1,5 @@
 //! Calls through one and two shards, from the first check to the last packet.
 
+mod allocation;
 mod call;
 mod world;
