@@ -281,3 +281,6 @@ impl Sending<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
