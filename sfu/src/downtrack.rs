@@ -125,6 +125,12 @@ impl Downtrack {
         self.spec = spec;
     }
 
+    /// Its m-line is gone. What was sent is never asked for again; only its numbers must not be forgotten.
+    pub fn retire(&mut self) {
+        self.sequencer.forget();
+        self.spec.source = None;
+    }
+
     /// What it carries from now on; the next packet is the first of that.
     pub fn set_publication(&mut self, publication: Option<u32>) {
         self.publication = publication;

@@ -27,8 +27,8 @@ pub struct Participant {
     streams_max: usize,
     /// Ids are the same in all m-lines of a bundle (RFC 9143 section 7.3.4), so packets are read with the union.
     extensions: ExtensionIds,
-    /// By their place in a [`crate::publication::Route`]; a place that is free may be taken again.
-    pub downtracks: Vec<Option<Downtrack>>,
+    /// By their place in a [`crate::publication::Route`].
+    pub downtracks: Vec<Downtrack>,
     /// Downtracks that have packets in this flush.
     pub due: Vec<u16>,
     /// Transport-wide number of the next packet to the client.
@@ -164,55 +164,43 @@ impl Participant {
         }
     }
 
-    /// Downtracks by mid: gone ones leave their place free, new ones take one.
+    /// Downtracks by SSRC. One that is gone keeps its place and its numbers: if its SSRC came again and began anew, packets would be sealed
+    /// twice under the same number, which breaks AES-GCM (RFC 7714 section 8.1).
     fn update_senders(&mut self, config: &Config, specs: &[SenderSpec], random: &mut dyn FnMut() -> u64, now: Now, changes: &mut Changes) {
-        for at in 0..self.downtracks.len() {
-            let Some(downtrack) = &mut self.downtracks[at] else { continue };
-            let before = downtrack.spec().source;
-            match specs.iter().find(|spec| spec.mid == downtrack.spec().mid && spec.ssrc == downtrack.spec().ssrc) {
-                None => {
-                    changes.released.extend(downtrack.publication.map(|publication| (at as u16, publication)));
-                    self.downtracks[at] = None;
-                }
-                Some(spec) if spec == downtrack.spec() => {}
-                Some(spec) => {
-                    downtrack.update(spec.clone());
-                    if spec.source != before {
-                        changes.released.extend(downtrack.publication.map(|publication| (at as u16, publication)));
-                        downtrack.set_publication(None);
-                        changes.wanted.extend(spec.source.map(|source| (at as u16, source)));
-                    }
-                }
+        for (at, downtrack) in self.downtracks.iter_mut().enumerate() {
+            let spec = specs.iter().find(|spec| spec.ssrc == downtrack.spec().ssrc);
+            if spec == Some(downtrack.spec()) && downtrack.publication.is_some() == downtrack.spec().source.is_some() {
+                continue;
+            }
+            let source = spec.and_then(|spec| spec.source);
+            if source != downtrack.spec().source || downtrack.publication.is_none() {
+                changes.released.extend(downtrack.publication.map(|publication| (at as u16, publication)));
+                downtrack.set_publication(None);
+                changes.wanted.extend(source.map(|source| (at as u16, source)));
+            }
+            match spec {
+                Some(spec) => downtrack.update(spec.clone()),
+                None => downtrack.retire(),
             }
         }
         for spec in specs {
-            let known =
-                |place: &Option<Downtrack>| place.as_ref().is_some_and(|it| it.spec().mid == spec.mid && it.spec().ssrc == spec.ssrc);
-            if self.downtracks.iter().any(known) {
+            let used = |ssrc: u32| self.downtracks.iter().any(|it| it.spec().ssrc == ssrc || it.spec().rtx_ssrc == ssrc);
+            if self.downtracks.iter().any(|it| it.spec().ssrc == spec.ssrc) {
                 continue;
             }
-            let Some(at) = self.free_place(config) else {
+            let full = self.downtracks.len() >= config.downtracks_per_participant_max.min(usize::from(u16::MAX));
+            if full || used(spec.ssrc) || used(spec.rtx_ssrc) {
                 changes.refused += 1;
                 continue;
-            };
-            self.downtracks[at] = Some(Downtrack::new(config, spec.clone(), random(), now.mono));
-            changes.wanted.extend(spec.source.map(|source| (at as u16, source)));
+            }
+            let at = self.downtracks.len() as u16;
+            self.downtracks.push(Downtrack::new(config, spec.clone(), random(), now.mono));
+            changes.wanted.extend(spec.source.map(|source| (at, source)));
         }
-    }
-
-    fn free_place(&mut self, config: &Config) -> Option<usize> {
-        if let Some(at) = self.downtracks.iter().position(Option::is_none) {
-            return Some(at);
-        }
-        if self.downtracks.len() >= config.downtracks_per_participant_max.min(usize::from(u16::MAX)) {
-            return None;
-        }
-        self.downtracks.push(None);
-        Some(self.downtracks.len() - 1)
     }
 
     pub fn downtrack(&mut self, at: u16) -> Option<&mut Downtrack> {
-        self.downtracks.get_mut(usize::from(at))?.as_mut()
+        self.downtracks.get_mut(usize::from(at))
     }
 
     /// The SSRC of a publication's layer and the format of its last packet.

@@ -31,6 +31,8 @@ pub struct Publication {
     /// Layers that were seen lately, one bit each.
     active: u8,
     pub started: bool,
+    /// It is in the list of those with packets since the last flush. Being there twice would send each packet twice, and under one number.
+    pub touched: bool,
     /// A timer is running that looks at its layers.
     pub watched: bool,
 }
@@ -83,6 +85,7 @@ impl Publication {
             layers: Vec::new(),
             active: 0,
             started: false,
+            touched: false,
             watched: false,
         }
     }

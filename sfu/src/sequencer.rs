@@ -46,6 +46,11 @@ impl Sequencer {
         self.ring[usize::from(out_sequence) & (self.capacity - 1)] = Entry { sent, out_sequence, at_ms };
     }
 
+    /// Gives its memory back.
+    pub fn forget(&mut self) {
+        self.ring = Vec::new();
+    }
+
     /// What went out as `out_sequence`, unless it did within `quiet`: then `Err` (one round trip must pass before the
     /// subscriber can know that it is lost). A packet that is found counts as sent now.
     pub fn resend(&mut self, now: Instant, out_sequence: u16, quiet: Duration) -> Result<Option<Sent>, JustSent> {

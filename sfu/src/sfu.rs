@@ -314,7 +314,7 @@ impl Sfu {
     }
 
     fn gauge(&mut self) {
-        let downtracks = |participant: &Participant| participant.downtracks.iter().flatten().filter(|it| it.publication.is_some()).count();
+        let downtracks = |participant: &Participant| participant.downtracks.iter().filter(|it| it.publication.is_some()).count();
         self.stats.participants = self.participants.len() as u64;
         self.stats.expected = self.directory.expected();
         self.stats.publications = self.participants.iter().map(|(_, it)| it.receivers.len() as u64).sum();

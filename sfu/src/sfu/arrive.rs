@@ -59,10 +59,10 @@ impl Sfu {
     /// Keeps a packet for the next flush.
     pub(super) fn gather(&mut self, now: Now, at: u32, layer: u8, facts: Facts, packet: PacketRef) -> Result<(), DropReason> {
         let publication = self.publications.table.get_mut(at as usize).ok_or(DropReason::UnknownStream)?;
-        let is_first = publication.fresh.is_empty();
         publication.gather(now, &self.config, layer, facts, packet)?;
         self.desk.gathered += 1;
-        if is_first {
+        if !publication.touched {
+            publication.touched = true;
             self.publications.touched.push(at);
         }
         let here = matches!(publication.origin, Origin::Here(_));

@@ -54,6 +54,7 @@ impl Sfu {
             for at in self.publications.touched.drain(..) {
                 if let Some(publication) = self.publications.table.get_mut(at as usize) {
                     publication.fresh.clear();
+                    publication.touched = false;
                 }
             }
         }
@@ -119,7 +120,7 @@ impl Sfu {
                 group = Group::from(&desk.items, at, config.padding_max);
             }
             let item = &desk.items[at];
-            let Some(downtrack) = participant.downtracks.get_mut(usize::from(item.downtrack)).and_then(Option::as_mut) else { continue };
+            let Some(downtrack) = participant.downtracks.get_mut(usize::from(item.downtrack)) else { continue };
             let Some(fresh) = publications.table.get(item.publication as usize).and_then(|it| it.fresh.get(item.fresh as usize)) else {
                 continue;
             };
@@ -150,7 +151,7 @@ impl Sfu {
         desk.items.clear();
         let Some(participant) = participants.get_mut(index as usize) else { return };
         for &at in &participant.due {
-            let Some(downtrack) = participant.downtracks.get_mut(usize::from(at)).and_then(Option::as_mut) else { continue };
+            let Some(downtrack) = participant.downtracks.get_mut(usize::from(at)) else { continue };
             let Some(from) = downtrack.publication else { continue };
             let Some(publication) = publications.table.get(from as usize) else { continue };
             for (fresh_at, fresh) in publication.fresh.iter().enumerate() {

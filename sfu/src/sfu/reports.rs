@@ -59,7 +59,7 @@ impl Sfu {
         let quiet = participant.rtt().clamp(config.resend_quiet_min, config.resend_quiet_max);
         let Some(path) = participant.transport.path() else { return };
         let Some(outbound) = participant.transport.srtp_out() else { return };
-        let found = participant.downtracks.iter_mut().flatten().find(|downtrack| downtrack.spec().ssrc == nack.media);
+        let found = participant.downtracks.iter_mut().find(|downtrack| downtrack.spec().ssrc == nack.media);
         let Some(downtrack) = found else { return };
         let Some(publication) = downtrack.publication.and_then(|at| publications.table.get(at as usize)) else { return };
         let mut left = config.resent_per_report_max;
@@ -99,7 +99,7 @@ impl Sfu {
     fn keyframe_lost(&mut self, now: Now, index: u32, ssrc: u32, out: &mut impl Egress) {
         self.stats.keyframe_requests_in += 1;
         let Some(participant) = self.participants.get(index as usize) else { return };
-        let Some(downtrack) = participant.downtracks.iter().flatten().find(|downtrack| downtrack.spec().ssrc == ssrc) else { return };
+        let Some(downtrack) = participant.downtracks.iter().find(|downtrack| downtrack.spec().ssrc == ssrc) else { return };
         if let (Some(publication), Some(layer)) = (downtrack.publication, downtrack.keyframe_lost()) {
             self.request_keyframe(now, publication, layer, out);
         }
@@ -188,7 +188,7 @@ impl Sfu {
         }
         let mut space = [0; COMPOUND_LEN_MAX];
         let mut writer = Writer::new(&mut space);
-        for downtrack in participant.downtracks.iter_mut().flatten() {
+        for downtrack in participant.downtracks.iter_mut() {
             let publication: Option<&Publication> = downtrack.publication.and_then(|at| publications.table.get(at as usize));
             let Some(report) = publication.and_then(|it| downtrack.report(now, it, config.sender_report_interval)) else { continue };
             let info = SenderInfo {

@@ -424,3 +424,47 @@ fn whoever_leaves_leaves_nothing_behind() {
         assert_eq!((stats.participants, stats.publications, stats.subscriptions, stats.expected), (0, 0, 0, 0));
     }
 }
+
+#[test]
+fn an_m_line_that_comes_back_goes_on_counting() {
+    let mut world = pair(1, 0, &[]);
+    let mut camera = Stream::new(11, 100);
+    world.send(0, &camera.frame(true, 3));
+    let before = world.clients[1].take(DOWN);
+    let senders = std::mem::take(&mut world.clients[1].spec.senders);
+    world.tell(1);
+    world.send(0, &camera.frame(true, 3));
+    assert!(world.clients[1].take(DOWN).is_empty());
+    assert_eq!(world.shards[0].stats().subscriptions, 0);
+    world.clients[1].spec.senders = senders;
+    world.tell(1);
+    world.send(0, &camera.frame(true, 3));
+    let after = world.clients[1].take(DOWN);
+    assert_eq!(after.len(), 3);
+    assert_eq!(after[0].header.sequence, before[2].header.sequence.wrapping_add(1), "one number never seals two packets");
+}
+
+#[test]
+fn a_publication_that_ends_and_begins_in_one_turn_sends_nothing_twice() {
+    let mut world = pair(1, 0, &[]);
+    let mut camera = Stream::new(11, 100);
+    world.send(0, &camera.frame(true, 1));
+    world.clients[1].take(DOWN);
+    let path = world.clients[0].path;
+    let now = world.now;
+    let frames = [camera.frame(true, 2), camera.frame(true, 2)];
+    let receivers = std::mem::take(&mut world.clients[0].spec.receivers);
+    for (at, frame) in frames.iter().enumerate() {
+        let sealed: Vec<Vec<u8>> = frame.iter().map(|packet| world.clients[0].seal(packet)).collect();
+        let batch = sealed.iter().map(|bytes| pointsman_wire::net::Datagram { path, bytes });
+        world.shards[0].handle_batch(now, batch, &mut world.outs[0]);
+        if at == 0 {
+            world.tell(0);
+            world.clients[0].spec.receivers = receivers.clone();
+            world.tell(0);
+        }
+    }
+    world.settle();
+    // The model's SRTP refuses what comes twice.
+    assert_eq!(world.clients[1].take(DOWN).len(), 2);
+}
