@@ -131,9 +131,22 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
         .flatten()
         .filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned()))
         .collect();
-    for parser in
-        ["demux", "stun", "channel_data", "turn_server", "rtp", "rtcp", "vp8", "vp9", "h264", "av1", "dependency_descriptor", "red", "sdp"]
-    {
+    for parser in [
+        "demux",
+        "stun",
+        "channel_data",
+        "turn_server",
+        "rtp",
+        "rtcp",
+        "vp8",
+        "vp9",
+        "h264",
+        "av1",
+        "dependency_descriptor",
+        "red",
+        "sdp",
+        "client_hello",
+    ] {
         assert!(targets.iter().any(|target| target == parser), "no fuzz target `{parser}` in {targets:?}");
     }
     let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("fuzz/Cargo.toml");

@@ -21,6 +21,8 @@ use pointsman_wire::clock::Now;
 use pointsman_wire::net::FiveTuple;
 use pointsman_wire::stun;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub use self::dtls::fuzz_client_hello;
 use self::dtls::{Association, Dimpl, Failed, Hello, Output, Progress, Rtc};
 pub use self::dtls::{DtlsIdentity, IdentityError};
 pub use self::ice::CheckOutcome;

@@ -139,3 +139,21 @@ fn split_u16(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk::<2>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
 }
+
+/// What must hold for any input: datagrams, each behind its length in two bytes.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn fuzz(input: &[u8]) {
+    let mut hello = Hello::default();
+    let mut rest = input;
+    while let Some((datagram, after)) = split_u16(rest) {
+        rest = after;
+        let kept = hello.datagrams.len();
+        let progress = hello.push(datagram);
+        assert!(hello.datagrams.len() <= DATAGRAMS_MAX && hello.body.len() <= HELLO_LEN_MAX && hello.known.len() == hello.body.len());
+        match progress {
+            // A refused one may have started another hello, never added to this one.
+            Progress::Refused => assert!(hello.datagrams.len() <= kept),
+            Progress::Incomplete | Progress::Whole { .. } => assert_eq!(hello.datagrams.last().map(Vec::as_slice), Some(datagram)),
+        }
+    }
+}

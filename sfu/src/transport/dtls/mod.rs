@@ -11,6 +11,8 @@ mod rtc;
 use std::time::Instant;
 
 pub(super) use self::dimpl::Dimpl;
+#[cfg(any(test, feature = "fuzz"))]
+pub use self::hello::fuzz as fuzz_client_hello;
 pub(super) use self::hello::{Hello, Progress};
 pub use self::identity::{DtlsIdentity, IdentityError};
 pub(super) use self::rtc::Rtc;

@@ -95,6 +95,11 @@ fn real_clients_are_told_apart() {
     }
 }
 
+#[test]
+fn the_seeds_hold() {
+    pointsman_wire::corpus::replay("client_hello", crate::transport::fuzz_client_hello);
+}
+
 proptest::proptest! {
     #[test]
     fn garbage_never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), head in 0_usize..3) {
