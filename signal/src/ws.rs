@@ -199,7 +199,14 @@ impl Connection {
             }
             Request::Join { auto_subscribe, room: _ } => self.join(id, auto_subscribe).await,
             Request::Ping => self.say(&ServerMessage::Pong { id }).await,
-            _ => {
+            Request::Offer { .. }
+            | Request::Candidate { .. }
+            | Request::Publish { .. }
+            | Request::Unpublish { .. }
+            | Request::Subscribe { .. }
+            | Request::Unsubscribe { .. }
+            | Request::Mute { .. }
+            | Request::Leave => {
                 let message = "join comes first".to_owned();
                 self.say_error(Unreadable { id: Some(id), code: ErrorCode::NotJoined, field: None, message }).await
             }

@@ -379,17 +379,19 @@ export class Room extends EventTarget {
       await this.pc.setLocalDescription();
       const tracks = [...this.local].map(({ transceiver, source, name, muted }) => ({ mid: transceiver.mid, source, name, muted }));
       const answer = await this.request("offer", { sdp: this.pc.localDescription.sdp, tracks });
+      // At once: a `negotiate` that comes while the answer is being applied is newer.
+      this.#missing = answer.negotiate;
+      const { audio, video } = answer.negotiate;
+      if (audio + video > 0) {
+        this.#again = true;
+        fruitless += 1;
+      }
       await this.pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
       for (const { publication, mid } of answer.published) {
         const own = [...this.local].find(({ transceiver }) => transceiver.mid === mid);
         if (own) own.id = publication;
       }
       for (const placed of answer.placed) this.#place(placed);
-      this.#missing = answer.negotiate;
-      if (answer.negotiate.audio + answer.negotiate.video > 0) {
-        this.#again = true;
-        fruitless += 1;
-      }
     }
   }
 
