@@ -1,6 +1,6 @@
 //! One shard: a thread with its own sockets and its own part of every room, and the loop that it runs.
 //!
-//! A turn: wait, receive, dispatch, mesh, mailbox, timers, flush. Every step has a budget, and what is left over makes the next
+//! A turn: wait, mailbox, receive, dispatch, mesh, timers, flush. Every step has a budget, and what is left over makes the next
 //! turn begin at once.
 
 use std::io;
@@ -160,11 +160,12 @@ impl Shard {
     fn turn(&mut self, now: Now) {
         self.work_left = false;
         let sent_before = self.transmit.stats.packets_out;
+        // First what control says: a client's first check is often here by the time its description is.
+        self.read_mailbox(now);
         self.receive();
         self.dispatch(now);
         self.relay(now);
         self.read_mesh(now);
-        self.read_mailbox(now);
         self.forward(now);
         self.transmit.flush();
         let wakes = self.links.mesh.ring();
