@@ -107,6 +107,7 @@ impl ReceiveSlots {
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             overflow: None,
         };
+        #[allow(clippy::unnecessary_cast, reason = "its type differs between C libraries")]
         let control_len = (header.msg_hdr.msg_controllen as usize).min(size_of::<Control>());
         read_control(&self.controls[slot].0[..control_len], &mut received);
         Some(received)

@@ -19,12 +19,14 @@ fn identity() -> Arc<DtlsIdentity> {
 }
 
 fn config(listen: &[&str]) -> EngineConfig {
-    let mut turn = pointsman_turn::Config::default();
-    turn.realm = "test".to_owned();
-    turn.users = vec![("alice".to_owned(), Secret("secret".to_owned()))];
-    turn.relay_v4 = Some(Ipv4Addr::LOCALHOST);
-    turn.relay_v6 = Some(Ipv6Addr::LOCALHOST);
-    turn.allowed_peers = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+    let turn = pointsman_turn::Config {
+        realm: "test".to_owned(),
+        users: vec![("alice".to_owned(), Secret("secret".to_owned()))],
+        relay_v4: Some(Ipv4Addr::LOCALHOST),
+        relay_v6: Some(Ipv6Addr::LOCALHOST),
+        allowed_peers: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        ..pointsman_turn::Config::default()
+    };
     EngineConfig {
         shards: 2,
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
