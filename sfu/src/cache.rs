@@ -70,3 +70,56 @@ impl Cache {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test needs some origin")]
+mod tests {
+    use super::*;
+    use crate::{Carried, Codec, PacketPool, Span};
+
+    fn facts(sequence: u64) -> Facts {
+        let payload = Span { at: 12, len: 1 };
+        Facts {
+            codec: Codec::Opus,
+            sequence,
+            timestamp: 0,
+            marker: false,
+            entry: true,
+            payload,
+            carried: Carried::NONE,
+            picture_id: None,
+            tl0_index: None,
+        }
+    }
+
+    #[test]
+    fn keeps_the_newest_and_refuses_what_came_before() {
+        let (now, mut pool, mut cache) = (Instant::now(), PacketPool::new(8), Cache::new(4));
+        let packet = pool.take(|_| Some(20)).unwrap();
+        for sequence in [10, 12, 11, 14] {
+            assert_eq!(cache.insert(now, &facts(sequence), &packet), Ok(()));
+        }
+        assert_eq!(cache.insert(now, &facts(12), &packet), Err(DropReason::Duplicate));
+        assert_eq!(cache.insert(now, &facts(10), &packet), Err(DropReason::OutOfRange));
+        assert!(cache.get(10).is_none() && cache.get(13).is_none());
+        assert!([11, 12, 14].into_iter().all(|sequence| cache.get(sequence).is_some()));
+        // A stream that starts anew is far ahead.
+        assert_eq!(cache.insert(now, &facts(1 << 48), &packet), Ok(()));
+        assert_eq!(cache.newest(), Some(1 << 48));
+    }
+
+    #[test]
+    fn gives_packets_back_when_they_are_old() {
+        let (now, mut pool, mut cache) = (Instant::now(), PacketPool::new(1024), Cache::new(64));
+        for sequence in 0..50 {
+            let packet = pool.take(|_| Some(20)).unwrap();
+            let at = now + Duration::from_millis(10 * sequence);
+            cache.insert(at, &facts(sequence), &packet).unwrap();
+        }
+        cache.expire(now + Duration::from_millis(600), Duration::from_millis(300));
+        assert!(cache.get(30).is_none() && cache.get(31).is_some());
+        cache.insert(now + Duration::from_millis(600), &facts(1 << 48), &pool.take(|_| Some(20)).unwrap()).unwrap();
+        cache.expire(now + Duration::from_secs(9), Duration::from_millis(300));
+        assert!((0..50).all(|sequence| cache.get(sequence).is_none()), "also of the stream before");
+    }
+}

@@ -13,7 +13,7 @@ use pointsman_wire::clock::Now;
 use crate::downtrack::Downtrack;
 use crate::feedback::twcc::TwccRecorder;
 use crate::transport::{DtlsIdentity, Transport};
-use crate::{CodecSpec, Config, ExtensionIds, ParticipantId, ParticipantSpec, ReceiverSpec, SenderSpec, Source};
+use crate::{CodecSpec, Config, ExtensionIds, ParticipantId, ParticipantSpec, ReceiverSpec, SenderSpec, Source, SsrcSpec};
 
 pub use receive::{Role, Stream, drop_reason};
 
@@ -58,6 +58,8 @@ pub struct Receiver {
     epoch: u16,
     /// The codec of the last packet.
     format: Option<CodecSpec>,
+    /// SSRCs of the description whose streams are known.
+    named: Vec<SsrcSpec>,
 }
 
 /// What differs between two descriptions of a participant.
@@ -122,9 +124,7 @@ impl Participant {
         let kept = |receiver: &Receiver| specs.iter().find(|spec| spec.publication == receiver.spec.publication);
         changes.ended = self.receivers.iter().filter(|receiver| kept(receiver).is_none()).map(|receiver| receiver.publication).collect();
         if !changes.ended.is_empty() {
-            self.receivers.retain(|receiver| kept(receiver).is_some());
-            // Places have moved; streams find their m-line again with their next packet.
-            self.streams.clear();
+            self.end_receivers(|receiver| kept(receiver).is_none());
         }
         for receiver in &mut self.receivers {
             let Some(spec) = specs.iter().find(|spec| spec.publication == receiver.spec.publication) else { continue };
@@ -138,9 +138,27 @@ impl Participant {
         changes.begun = specs.iter().filter(|spec| !known(spec)).cloned().collect();
     }
 
+    /// Removes m-lines and their streams. The other streams stay: clients tell an SSRC's mid and rid only until they see that we know.
+    fn end_receivers(&mut self, ended: impl Fn(&Receiver) -> bool) {
+        let mut places = Vec::with_capacity(self.receivers.len());
+        let mut next = 0;
+        for receiver in &self.receivers {
+            places.push((!ended(receiver)).then_some(next));
+            next += u16::from(!ended(receiver));
+        }
+        self.receivers.retain(|receiver| !ended(receiver));
+        self.streams.retain(|_, stream| match places.get(usize::from(stream.receiver)) {
+            Some(&Some(place)) => {
+                stream.receiver = place;
+                true
+            }
+            Some(None) | None => false,
+        });
+    }
+
     /// Adds an m-line whose publication has its place.
     pub fn begin(&mut self, spec: ReceiverSpec, publication: u32) {
-        self.receivers.push(Receiver { spec, publication, epoch: 0, format: None });
+        self.receivers.push(Receiver { spec, publication, epoch: 0, format: None, named: Vec::new() });
     }
 
     /// After every change of the m-lines: extension ids, and the streams that the SDP names.
@@ -154,8 +172,13 @@ impl Participant {
             ids.transport_cc = ids.transport_cc.or(spec.extensions.transport_cc);
         }
         for at in 0..self.receivers.len() {
-            for layer in 0..self.receivers[at].spec.ssrcs.len() {
-                let named = self.receivers[at].spec.ssrcs[layer];
+            // What packets have shown since then is newer than a description that says the same as before.
+            if self.receivers[at].named == self.receivers[at].spec.ssrcs {
+                continue;
+            }
+            self.receivers[at].named = self.receivers[at].spec.ssrcs.clone();
+            for layer in 0..self.receivers[at].named.len() {
+                let named = self.receivers[at].named[layer];
                 self.name_stream(named.ssrc, at as u16, layer as u8, Role::Media);
                 if let Some(rtx) = named.rtx {
                     self.name_stream(rtx, at as u16, layer as u8, Role::Repair { media: Some(named.ssrc) });

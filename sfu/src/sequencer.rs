@@ -74,3 +74,26 @@ impl Sequencer {
 /// Sent less than a round trip ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JustSent;
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test needs some origin")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_sent_and_when() {
+        let now = Instant::now();
+        let quiet = Duration::from_millis(50);
+        let mut sequencer = Sequencer::new(4, now);
+        assert_eq!(sequencer.resend(now, 1, quiet), Ok(None));
+        let sent = |sequence| Sent { sequence, ..Sent::default() };
+        for out in 0..6_u16 {
+            sequencer.record(now, out, sent(100 + u32::from(out)));
+        }
+        let later = now + Duration::from_millis(60);
+        assert_eq!(sequencer.resend(now, 5, quiet), Err(JustSent));
+        assert_eq!(sequencer.resend(later, 5, quiet), Ok(Some(sent(105))));
+        assert_eq!(sequencer.resend(later, 5, quiet), Err(JustSent), "sent again just now");
+        assert_eq!(sequencer.resend(later, 1, quiet), Ok(None), "its place was taken");
+    }
+}

@@ -132,8 +132,7 @@ impl Participant {
         if role == Role::Media && replaced.is_some() {
             line.epoch = line.epoch.wrapping_add(1);
         }
-        let uplink = Uplink::new(ssrc);
-        self.streams.insert(ssrc, Stream { receiver, layer, role, newest: None, uplink });
+        self.streams.insert(ssrc, Stream { receiver, layer, role, newest: None, uplink: Uplink::new(ssrc) });
         if role == Role::Media {
             for stream in self.streams.values_mut().filter(|stream| stream.receiver == receiver && stream.layer == layer) {
                 if let Role::Repair { media } = &mut stream.role {
@@ -147,8 +146,8 @@ impl Participant {
     /// Makes a stream known that the SDP names, unless it is already.
     pub(super) fn name_stream(&mut self, ssrc: u32, receiver: u16, layer: u8, role: Role) {
         if self.streams.len() < self.streams_max && !self.streams.contains_key(&ssrc) {
-            let uplink = Uplink::new(ssrc);
-            self.streams.insert(ssrc, Stream { receiver, layer, role, newest: None, uplink });
+            // Its m-line exists, so nothing can go wrong.
+            let _ = self.learn(ssrc, &Identity { receiver, layer, role, known: false });
         }
     }
 

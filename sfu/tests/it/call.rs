@@ -468,3 +468,78 @@ fn a_publication_that_ends_and_begins_in_one_turn_sends_nothing_twice() {
     // The model's SRTP refuses what comes twice.
     assert_eq!(world.clients[1].take(DOWN).len(), 2);
 }
+
+#[test]
+fn a_packet_sent_again_under_its_own_number_is_the_same_to_the_last_bit() {
+    let mut world = World::new(1);
+    world.join(0, vec![video_in(CAMERA, "0", &[])], vec![]);
+    let mut sender = video_out("a", DOWN, Some((CAMERA, publisher_id())));
+    sender.codecs[0].rtx = None;
+    world.join(0, vec![], vec![sender]);
+    world.connect(0);
+    world.connect(1);
+    let mut camera = Stream::new(11, 100);
+    for packet in camera.frame(true, 3) {
+        world.clients[0].send(&packet);
+    }
+    let sealed: Vec<Vec<u8>> = world.clients[0].to_server.drain(..).collect();
+    let path = world.clients[0].path;
+    let batch = sealed.iter().map(|bytes| pointsman_wire::net::Datagram { path, bytes });
+    world.shards[0].handle_batch(world.now, batch, &mut world.outs[0]);
+    world.shards[0].flush(world.now, &mut world.outs[0]);
+    let first = world.outs[0].take();
+    world.pass(Duration::from_millis(300));
+    let lost = u16::from_be_bytes([first[1].1[2], first[1].1[3]]);
+    world.clients[1].send_rtcp(|writer| writer.nack(1, DOWN, [lost]).unwrap());
+    let nack = world.clients[1].to_server.pop_front().unwrap();
+    let path = world.clients[1].path;
+    let batch = [pointsman_wire::net::Datagram { path, bytes: &nack }];
+    world.shards[0].handle_batch(world.now, batch, &mut world.outs[0]);
+    let again = world.outs[0].take();
+    assert_eq!(again, first[1..2]);
+}
+
+#[test]
+fn other_streams_go_on_when_an_m_line_ends() {
+    let mut world = pair(1, 0, &[]);
+    let (mut camera, mut microphone) = (Stream::new(11, 100).with_rid("0", "x"), Stream::new(22, 5));
+    world.send(0, &camera.frame(true, 1));
+    world.send(0, &[microphone.sound()]);
+    world.clients[0].spec.receivers.remove(0);
+    world.tell(0);
+    // Nothing but the SSRC tells any more whose packets these are.
+    let mut sound = microphone.sound();
+    sound.elements.clear();
+    world.send(0, &[sound]);
+    let got = world.clients[1].take(DOWN + 10);
+    assert_eq!(got.len(), 2);
+    assert_contiguous(&got);
+    world.send(0, &camera.frame(true, 1));
+    assert_eq!(world.clients[1].take(DOWN).len(), 1, "the camera has ended");
+}
+
+#[test]
+fn timestamps_across_layers_follow_the_publishers_clock() {
+    let mut world = pair(1, 0, &["l", "m", "h"]);
+    let [mut low, _, mut high] = layers();
+    world.send(0, &low.frame(true, 1));
+    let report = |world: &mut World, ssrc, timestamp| {
+        let ntp = pointsman_wire::clock::NtpTime::from_unix(world.now.unix);
+        let info = rtcp::SenderInfo { ntp, rtp_timestamp: timestamp, packets: 1, octets: 1 };
+        world.clients[0].send_rtcp(|writer| writer.sender_report(ssrc, &info, &[]).unwrap());
+        world.settle();
+    };
+    report(&mut world, 31, low.timestamp);
+    world.send(0, &high.frame(false, 1));
+    report(&mut world, 33, high.timestamp);
+    // Both layers' frames are taken 33 ms later, but arrive with different delays.
+    world.pass(Duration::from_millis(40));
+    world.send(0, &low.frame(false, 1));
+    world.pass(Duration::from_millis(50));
+    world.send(0, &high.frame(true, 1));
+    let got = world.clients[1].take(DOWN);
+    assert_eq!(got.len(), 3);
+    let step = |at: usize| got[at].header.timestamp.wrapping_sub(got[0].header.timestamp);
+    assert_eq!(step(1), 3_000);
+    assert!((3_000..=3_001).contains(&step(2)), "the same moment, {} after", step(2));
+}
