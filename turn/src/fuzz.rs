@@ -37,7 +37,7 @@ pub fn fuzz(input: &[u8]) {
         rest = next;
         let step = Duration::from_millis(u64::from(*wait) * 16);
         now = Now { mono: now.mono + step, unix: now.unix + step };
-        let which = who >> 1 & 0x3F;
+        let which = (who >> 1) & 0x3F;
         let signed = (who & 0x80 != 0).then(|| sign(&auth, now, client(which), datagram)).flatten();
         let datagram = signed.as_deref().unwrap_or(datagram);
         let verdict = match open.get(usize::from(which)) {

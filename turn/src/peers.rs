@@ -203,7 +203,7 @@ fn denied_v6(ip: Ipv6Addr) -> bool {
 /// The IPv4 addresses that an IPv6 address stands for or is carried by.
 fn embedded(ip: IpAddr) -> [Option<Ipv4Addr>; 2] {
     let IpAddr::V6(ip) = ip else { return [None, None] };
-    let v4 = |high: u16, low: u16| Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
+    let v4 = |high: u16, low: u16| Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match ip.segments() {
         // NAT64's well-known prefix (RFC 6052)
         [0x64, 0xff9b, 0, 0, 0, 0, a, b] => [v4(a, b), None],

@@ -65,7 +65,7 @@ fn hex(byte: u8) -> [u8; 2] {
 }
 
 fn from_hex(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0u32, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
+    digits.iter().try_fold(0u32, |value, digit| Some((value << 4) | char::from(*digit).to_digit(16)?))
 }
 
 #[cfg(test)]

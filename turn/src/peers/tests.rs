@@ -137,10 +137,10 @@ proptest! {
         let (inner, config) = (Ipv4Addr::from(ip), config());
         let [a, b, c, d] = inner.octets().map(u16::from);
         let forms = [
-            Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, a << 8 | b, c << 8 | d),
-            Ipv6Addr::new(0x2002, a << 8 | b, c << 8 | d, 0, 0, 0, 0, 1),
-            Ipv6Addr::new(0x2001, 0, a << 8 | b, c << 8 | d, 0, 0, !0x808, !0x808),
-            Ipv6Addr::new(0x2001, 0, 0x808, 0x808, 0, 0, !(a << 8 | b), !(c << 8 | d)),
+            Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, (a << 8) | b, (c << 8) | d),
+            Ipv6Addr::new(0x2002, (a << 8) | b, (c << 8) | d, 0, 0, 0, 0, 1),
+            Ipv6Addr::new(0x2001, 0, (a << 8) | b, (c << 8) | d, 0, 0, !0x808, !0x808),
+            Ipv6Addr::new(0x2001, 0, 0x808, 0x808, 0, 0, !((a << 8) | b), !((c << 8) | d)),
         ];
         for form in forms {
             let direct = judge(&config, &inner.to_string());

@@ -167,5 +167,5 @@ impl<'a> Writer<'a> {
 /// ERROR-CODE carries the hundreds and the rest apart (RFC 8489 section 14.8).
 fn error_parts(code: u16) -> (u8, u8) {
     let part = |n: u16| u8::try_from(n).unwrap_or(0);
-    (part(code / 100 & 0b111), part(code % 100))
+    (part((code / 100) & 0b111), part(code % 100))
 }
