@@ -43,6 +43,8 @@ fn config() -> Config {
 
 impl Bench {
     /// So many clients, each with an allocation, and a channel to the peer if wanted.
+    // Any instant serves as an origin.
+    #[allow(clippy::disallowed_methods)]
     fn new(allocations: u32, with_channel: bool) -> Self {
         let now = Now { mono: Instant::now(), unix: Duration::from_secs(1_800_000_000) };
         let mut bench = Self { server: Server::new(config(), [7; 32], ShardId(0), now), now, clients: Vec::new() };

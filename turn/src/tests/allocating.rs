@@ -38,8 +38,8 @@ fn success_waits_for_the_socket() {
     alice.nonce = world.nonce_for(&alice);
     let id = world.next_id();
     let datagram = alice.sign(Method::ALLOCATE, id, &|writer| _ = writer.first_of_four(Type::REQUESTED_TRANSPORT, 17));
-    assert_eq!(world.from_client(alice.path, &datagram), Verdict::Handled);
-    assert_eq!(world.from_client(alice.path, &datagram), Verdict::Handled, "a retransmission meanwhile asks for no second socket");
+    assert_eq!(world.client_sends(alice.path, &datagram), Verdict::Handled);
+    assert_eq!(world.client_sends(alice.path, &datagram), Verdict::Handled, "a retransmission meanwhile asks for no second socket");
     assert!(world.late.is_empty() && world.held.len() == 1);
     let (relay, address) = world.held.remove(0);
     world.bind(relay, address);
@@ -56,7 +56,7 @@ fn a_socket_that_never_comes_is_given_up() {
     alice.nonce = world.nonce_for(&alice);
     let id = world.next_id();
     let datagram = alice.sign(Method::ALLOCATE, id, &|writer| _ = writer.first_of_four(Type::REQUESTED_TRANSPORT, 17));
-    assert_eq!(world.from_client(alice.path, &datagram), Verdict::Handled);
+    assert_eq!(world.client_sends(alice.path, &datagram), Verdict::Handled);
     let (relay, address) = world.held[0];
     world.sleep(Duration::from_secs(6));
     assert_eq!(code_of(&world.late[0].1), 508);
@@ -109,7 +109,7 @@ fn a_socket_that_cannot_be_is_not_tried_again() {
     alice.nonce = world.nonce_for(&alice);
     let id = world.next_id();
     let datagram = alice.sign(Method::ALLOCATE, id, &|writer| _ = writer.first_of_four(Type::REQUESTED_TRANSPORT, 17));
-    world.from_client(alice.path, &datagram);
+    world.client_sends(alice.path, &datagram);
     let (relay, _) = world.held.remove(0);
     world.server.handle_relay_opened(world.now, relay, Err(OpenError::Failed));
     world.drain();
@@ -132,7 +132,7 @@ fn ports_are_not_predictable_from_their_predecessors() {
 
 #[test]
 fn what_is_asked_must_make_sense() {
-    let cases: &[(&str, u16, &dyn Fn(&mut Writer<'_>))] = &[
+    let cases: &[(&str, u16, Write<'_>)] = &[
         ("no transport", 400, &|_| ()),
         ("TCP", 442, &|w| _ = w.first_of_four(Type::REQUESTED_TRANSPORT, 6)),
         ("transport of two bytes", 400, &|w| _ = w.attribute(Type::REQUESTED_TRANSPORT, &[17, 0])),
@@ -306,7 +306,7 @@ fn a_reserved_port_moves_to_the_shard_that_is_asked_for_it() {
     let datagram = second.sign(Method::ALLOCATE, id, &|writer| {
         writer.first_of_four(Type::REQUESTED_TRANSPORT, 17).attribute(Type::RESERVATION_TOKEN, &token);
     });
-    assert_eq!(asked.from_client(second.path, &datagram), Verdict::Handled);
+    assert_eq!(asked.client_sends(second.path, &datagram), Verdict::Handled);
     let (wanted, token) = asked.wanted.remove(0);
     assert_eq!(token.shard(), ShardId(3));
 
@@ -332,7 +332,7 @@ fn no_such_reservation_on_the_other_shard() {
     let datagram = alice.sign(Method::ALLOCATE, id, &|writer| {
         writer.first_of_four(Type::REQUESTED_TRANSPORT, 17).attribute(Type::RESERVATION_TOKEN, &[9; 8]);
     });
-    world.from_client(alice.path, &datagram);
+    world.client_sends(alice.path, &datagram);
     let (wanted, _) = world.wanted.remove(0);
     world.server.handle_relay_opened(world.now, wanted, Err(OpenError::NoReservation));
     world.drain();
@@ -368,7 +368,7 @@ fn an_allocation_ends_when_its_time_is_over_unless_refreshed() {
     world.sleep(Duration::from_secs(2));
     assert!(world.open.is_empty());
     assert_eq!(world.server.stats().allocations_expired_total, 1);
-    assert_eq!(world.from_peer(relay, "192.0.2.1:1", b"x"), Verdict::Drop(DropReason::UnknownRelay));
+    assert_eq!(world.peer_sends(relay, "192.0.2.1:1", b"x"), Verdict::Drop(DropReason::UnknownRelay));
     assert_eq!(world.refresh(&mut alice, None), Err(437));
 }
 

@@ -187,8 +187,8 @@ fn attributes_behind_the_integrity_are_not_obeyed() {
         .finish()
         .unwrap();
     assert_eq!(code_of(&world.ask(alice.path, &out[..len]).unwrap()), 0);
-    assert!(matches!(world.from_peer(relay, "192.0.2.1:1", b"x"), Verdict::Indication { .. }));
-    assert_eq!(world.from_peer(relay, "192.0.2.2:1", b"x"), Verdict::Drop(DropReason::NoPermission));
+    assert!(matches!(world.peer_sends(relay, "192.0.2.1:1", b"x"), Verdict::Indication { .. }));
+    assert_eq!(world.peer_sends(relay, "192.0.2.2:1", b"x"), Verdict::Drop(DropReason::NoPermission));
     assert_eq!(world.permit(&mut alice, &["192.0.2.2:1"]), 0);
 }
 
@@ -263,8 +263,8 @@ fn what_no_server_expects_is_dropped_by_name() {
         (wrong_fingerprint, DropReason::BadFingerprint),
     ] {
         let before = world.server.stats().dropped(reason);
-        assert_eq!(world.from_client(client, &datagram), Verdict::Drop(reason));
+        assert_eq!(world.client_sends(client, &datagram), Verdict::Drop(reason));
         assert_eq!(world.server.stats().dropped(reason), before + 1);
     }
-    assert_eq!(world.from_client(client, &write(Class::Indication, Method::BINDING)), Verdict::Handled);
+    assert_eq!(world.client_sends(client, &write(Class::Indication, Method::BINDING)), Verdict::Handled);
 }

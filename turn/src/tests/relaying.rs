@@ -10,7 +10,7 @@ const PEER: &str = "192.0.2.1:9000";
 
 /// The bytes that a peer would get.
 fn to_peer(world: &mut World, client: &Client, datagram: &[u8]) -> Result<(RelayPort, String, Vec<u8>), DropReason> {
-    match world.from_client(client.path, datagram) {
+    match world.client_sends(client.path, datagram) {
         Verdict::ToPeer { relay, peer, payload } => Ok((relay, peer.to_string(), datagram[payload].to_vec())),
         Verdict::Drop(reason) => Err(reason),
         other => panic!("{other:?}"),
@@ -19,7 +19,7 @@ fn to_peer(world: &mut World, client: &Client, datagram: &[u8]) -> Result<(Relay
 
 /// The bytes that the client would get.
 fn to_client(world: &mut World, relay: RelayPort, peer: &str, datagram: &[u8]) -> Result<Vec<u8>, DropReason> {
-    match world.from_peer(relay, peer, datagram) {
+    match world.peer_sends(relay, peer, datagram) {
         Verdict::ToClient { header, .. } => Ok([&header, datagram].concat()),
         Verdict::Indication { padding, .. } => Ok([world.server.scratch(), datagram, &[0; 3][..padding]].concat()),
         Verdict::Drop(reason) => Err(reason),
@@ -112,7 +112,7 @@ fn a_channel_lasts_ten_minutes_and_rests_for_five() {
     world.sleep(Duration::from_secs(2));
     assert_eq!(to_peer(&mut world, &alice, &[0x40, 0x01, 0, 0]), Err(DropReason::NoChannel));
     assert_eq!(world.permit(&mut alice, &[PEER]), 0);
-    assert!(matches!(world.from_peer(relay, PEER, b"x"), Verdict::Indication { .. }), "no longer by channel");
+    assert!(matches!(world.peer_sends(relay, PEER, b"x"), Verdict::Indication { .. }), "no longer by channel");
     assert_eq!(world.bind_channel(&mut alice, 0x4001, "192.0.2.2:1"), 400, "still tied to its old peer");
     assert_eq!(world.bind_channel(&mut alice, 0x4002, PEER), 400);
     world.sleep(Duration::from_secs(300));
@@ -225,7 +225,7 @@ fn a_send_indication_must_be_whole_and_understood() {
     let (mut alice, _) = world.allocated("203.0.113.1:1000");
     world.permit(&mut alice, &[PEER]);
     let peer = PEER.parse().unwrap();
-    let cases: &[(DropReason, &dyn Fn(&mut Writer<'_>))] = &[
+    let cases: &[(DropReason, Write<'_>)] = &[
         (DropReason::BadSend, &|w| _ = w.attribute(Type::DATA, b"x")),
         (DropReason::BadSend, &|w| _ = w.xor_address(Type::XOR_PEER_ADDRESS, peer)),
         (DropReason::BadSend, &|w| {

@@ -27,6 +27,9 @@ pub(super) fn config() -> Config {
     }
 }
 
+/// Adds a message's attributes.
+pub(super) type Write<'a> = &'a dyn Fn(&mut Writer<'_>);
+
 pub(super) struct World {
     pub(super) server: Server,
     pub(super) now: Now,
@@ -85,13 +88,13 @@ impl World {
         self.now.mono = at;
     }
 
-    pub(super) fn from_client(&mut self, client: FiveTuple, datagram: &[u8]) -> Verdict {
+    pub(super) fn client_sends(&mut self, client: FiveTuple, datagram: &[u8]) -> Verdict {
         let verdict = self.server.handle_client_datagram(self.now, client, datagram);
         self.drain();
         verdict
     }
 
-    pub(super) fn from_peer(&mut self, relay: RelayPort, peer: &str, datagram: &[u8]) -> Verdict {
+    pub(super) fn peer_sends(&mut self, relay: RelayPort, peer: &str, datagram: &[u8]) -> Verdict {
         let verdict = self.server.handle_peer_datagram(self.now, relay, peer.parse().unwrap(), datagram);
         self.drain();
         verdict
@@ -138,7 +141,7 @@ impl World {
 
     /// Sends, and takes the answer, whether it came at once or after the sockets.
     pub(super) fn ask(&mut self, client: FiveTuple, datagram: &[u8]) -> Option<Vec<u8>> {
-        match self.from_client(client, datagram) {
+        match self.client_sends(client, datagram) {
             Verdict::Reply { client: to } => {
                 assert_eq!(to, client);
                 Some(self.server.scratch().to_vec())
@@ -263,7 +266,7 @@ impl Client {
     }
 
     /// A request with credentials; without a nonce, one that shows none.
-    pub(super) fn sign(&self, method: Method, id: TransactionId, write: &dyn Fn(&mut Writer<'_>)) -> Vec<u8> {
+    pub(super) fn sign(&self, method: Method, id: TransactionId, write: Write<'_>) -> Vec<u8> {
         let mut out = vec![0; 4096];
         let mut writer = Writer::new(&mut out, Class::Request, method, id);
         write(&mut writer);
