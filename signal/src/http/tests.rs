@@ -177,7 +177,8 @@ async fn tokens_are_asked_for_and_checked() {
     let expired = server.token_with("cam", |claims| claims.exp = unix_s() - 60);
     let expired = server.post("/whep/r", &expired, WATCH).await;
     assert_eq!((expired.status, expired.detail()), (401, "the token has expired".to_owned()));
-    let cases: [(&str, fn(&mut Claims)); 4] = [
+    type Change = fn(&mut Claims);
+    let cases: [(&str, Change); 4] = [
         ("/whip/r", |claims| claims.video.room = "q".into()),
         ("/whip/r", |claims| claims.video.room_join = false),
         ("/whip/r", |claims| claims.video.can_publish = Some(false)),
