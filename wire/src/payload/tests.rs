@@ -151,6 +151,15 @@ fn audio() {
     assert_eq!(red::blocks(&[0xEF, 0, 0]).map(|_| ()), Err(ParseError::Truncated));
 }
 
+#[test]
+fn seeds() {
+    crate::corpus::replay("vp8", vp8::fuzz);
+    crate::corpus::replay("vp9", vp9::fuzz);
+    crate::corpus::replay("h264", h264::fuzz);
+    crate::corpus::replay("av1", av1::fuzz);
+    crate::corpus::replay("red", red::fuzz);
+}
+
 proptest! {
     #[test]
     fn any_input(payload in vec(any::<u8>(), 0..48)) {

@@ -190,6 +190,11 @@ fn arrivals() -> impl Strategy<Value = Vec<(u64, i64)>> {
     })
 }
 
+#[test]
+fn seeds() {
+    crate::corpus::replay("rtcp", fuzz);
+}
+
 proptest! {
     #[test]
     fn transport_feedback_tells_every_arrival(arrivals in arrivals(), lead in 0..30_000u16, space in 60..1400usize) {

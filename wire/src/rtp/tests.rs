@@ -154,6 +154,11 @@ fn unwrapping_survives_what_is_late() {
     assert_eq!(timestamps.extend(5), (2 << 32) | 5);
 }
 
+#[test]
+fn seeds() {
+    crate::corpus::replay("rtp", fuzz);
+}
+
 proptest! {
     #[test]
     fn agrees_with_the_registry(mut packet in vec(any::<u8>(), 0..80), extension in any::<bool>(), short in any::<bool>()) {

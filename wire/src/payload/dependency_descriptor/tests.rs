@@ -120,6 +120,11 @@ fn non_symmetric_numbers() {
     }
 }
 
+#[test]
+fn seeds() {
+    crate::corpus::replay("dependency_descriptor", fuzz);
+}
+
 proptest! {
     #[test]
     fn any_input(input in vec(any::<u8>(), 0..100)) { fuzz(&input); }
