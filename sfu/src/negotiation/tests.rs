@@ -1,5 +1,7 @@
 use std::collections::HashSet;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::sdp::tests::{SAMPLES, sample};
 use crate::sdp::{Direction, MediaKind, RidDirection};
@@ -349,4 +351,36 @@ fn spellings_of_one_h264_profile_are_one_codec() {
     assert_ne!(codec("64001f"), baseline);
     assert_ne!(codec("4d001f"), baseline);
     assert_eq!(codec("nonsense"), None);
+}
+
+proptest! {
+    /// Whatever a client sends, first or later: no panic, and an answer that is readable, has its m-lines and repeats no SSRC.
+    #[test]
+    fn damaged_and_mixed_offers_are_answered_or_refused(
+        offers in prop::collection::vec((0..SAMPLES.len(), prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6)), 1..5),
+    ) {
+        let mut negotiation = negotiation(Front::Call);
+        for (number, (which, damage)) in offers.into_iter().enumerate() {
+            let mut lines: Vec<&str> = SAMPLES[which].1.lines().collect();
+            for (from, to) in damage {
+                let line = lines.remove(from.index(lines.len()));
+                if to.index(3) > 0 {
+                    lines.insert(to.index(lines.len() + 1), line);
+                }
+            }
+            let offer = lines.iter().fold(String::new(), |text, line| text + line + "\r\n");
+            let _ = negotiation.subscribe(source(number as u64), Kind::Video);
+            if number == 2 {
+                read(&negotiation.offer());
+                let _ = negotiation.handle_answer(&offer);
+            }
+            if let Ok(answer) = negotiation.answer(&offer) {
+                prop_assert_eq!(read(&answer).media.len(), read(&offer).media.len());
+            }
+            let spec = negotiation.spec();
+            let ssrcs: Vec<u32> = spec.senders.iter().flat_map(|sender| [sender.ssrc, sender.rtx_ssrc]).collect();
+            prop_assert_eq!(ssrcs.iter().collect::<HashSet<_>>().len(), ssrcs.len());
+            prop_assert_eq!(spec.senders.iter().filter(|sender| sender.source.is_some()).count(), negotiation.placed().count());
+        }
+    }
 }

@@ -137,6 +137,11 @@ fn candidates() {
     }
 }
 
+#[test]
+fn seeds_of_the_fuzz_target() {
+    pointsman_wire::corpus::replay("sdp", super::fuzz);
+}
+
 proptest! {
     #[test]
     fn nothing_panics(text in "\\PC*") {
