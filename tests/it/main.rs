@@ -2,4 +2,5 @@
 //! what it looks at. Tests that need browsers or root are in `tests/live`.
 
 mod config;
+mod serve;
 mod tidy;
