@@ -1,6 +1,7 @@
 //! The one integration binary of the root package. A new set of tests is a module here: one file beside this one, named after
 //! what it looks at. Tests that need browsers or root are in `tests/live`.
 
+mod allocation;
 mod config;
 mod serve;
 mod tidy;

@@ -1,0 +1,146 @@
+//! The packet path does not allocate: a whole server in this process, real clients in another, and an allocator that counts by thread.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pointsman::config::Config;
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// More than threads that live at once; a clash would only count too much.
+const SLOTS: usize = 4096;
+static ALLOCATIONS: [AtomicU64; SLOTS] = [const { AtomicU64::new(0) }; SLOTS];
+
+thread_local! {
+    static THREAD: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+fn count() {
+    let _ = THREAD.try_with(|thread| {
+        if thread.get() == usize::MAX {
+            // SAFETY: gettid has no preconditions.
+            thread.set(unsafe { libc::gettid() } as usize % SLOTS);
+        }
+        ALLOCATIONS[thread.get()].fetch_add(1, Ordering::Relaxed);
+    });
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+/// Allocations of all shards' threads so far.
+fn shards_allocations() -> u64 {
+    let mut threads = 0;
+    let mut allocations = 0;
+    for task in fs::read_dir("/proc/self/task").expect("procfs").flatten() {
+        let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        if name.starts_with("shard") {
+            let thread: usize = task.file_name().to_string_lossy().parse().expect("a thread's number");
+            threads += 1;
+            allocations += ALLOCATIONS[thread % SLOTS].load(Ordering::Relaxed);
+        }
+    }
+    assert!(threads > 0, "no thread is named after a shard");
+    allocations
+}
+
+fn free_ports() -> (u16, u16) {
+    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    let port = |address: std::io::Result<SocketAddr>| address.expect("a bound socket").port();
+    (port(UdpSocket::bind(any).expect("a free port").local_addr()), port(TcpListener::bind(any).expect("a free port").local_addr()))
+}
+
+fn get(http: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", http)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.starts_with("HTTP/1.1 200").then_some(text)
+}
+
+fn packets_out(http: u16) -> f64 {
+    let metrics = get(http, "/metrics").expect("metrics");
+    let samples = metrics.lines().filter(|line| line.starts_with("pointsman_engine_packets_total") && line.contains("direction=\"out\""));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+fn wait<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "{what} took more than {limit:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn forwarding_does_not_allocate() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pointsman.toml");
+    let (udp, http) = free_ports();
+    let text = format!(
+        "public_ip = \"127.0.0.1\"\n[listen]\nudp = [\"127.0.0.1:{udp}\"]\ntcp = []\ntls = []\nhttp = [\"127.0.0.1:{http}\"]\n\
+         [engine]\nshards = 2\n[keys]\ntest = \"a key of at least thirty-two characters\"\n"
+    );
+    fs::write(&file, text).expect("a writable folder");
+    let config = Config::load(&file, Config::default(), &HashMap::new()).expect("a valid file").config;
+    thread::spawn(move || pointsman::control::run(config, false));
+    wait("starting", Duration::from_secs(10), || get(http, "/readyz"));
+
+    let binary = env!("CARGO_BIN_EXE_pointsman");
+    let token = Command::new(binary).args(["token", "--room", "r", "--identity", "i", "--config"]).arg(&file).output().expect("a token");
+    let token = String::from_utf8(token.stdout).expect("text");
+    let mut load = Command::new(binary)
+        .args(["load", "--publishers", "2", "--subscribers", "8", "--watch", "2", "--seconds", "8", "--json", "--token", token.trim()])
+        .args(["--whip", &format!("http://127.0.0.1:{http}/whip/r"), "--whep", &format!("http://127.0.0.1:{http}/whep/r")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the load tool");
+    // Eight players get both publishers' 400 packets in a second.
+    let mut before = packets_out(http);
+    wait("getting to full rate", Duration::from_secs(30), || {
+        thread::sleep(Duration::from_secs(2));
+        let now = packets_out(http);
+        let rate = (now - before) / 2.0;
+        before = now;
+        (rate > 2500.0).then_some(())
+    });
+    let (packets_before, allocations_before) = (packets_out(http), shards_allocations());
+    thread::sleep(Duration::from_secs(4));
+    let (packets, allocations) = (packets_out(http) - packets_before, shards_allocations() - allocations_before);
+    let mut report = String::new();
+    load.stdout.take().expect("a pipe").read_to_string(&mut report).expect("text");
+    assert!(load.wait().expect("a child").success(), "{report}");
+    assert!(packets > 8_000.0, "only {packets} packets went out: {report}");
+    assert_eq!(allocations, 0, "while {packets} packets went out: {report}");
+}
