@@ -118,7 +118,7 @@ function pictures() {
     const [r, g, b] = [...pen.getImageData(4, 4, 1, 1).data].map((x) => x / 255);
     const max = Math.max(r, g, b), d = max - Math.min(r, g, b) || 1;
     const hue = 60 * (max === r ? ((g - b) / d + 6) % 6 : max === g ? (b - r) / d + 2 : (r - g) / d + 4);
-    return [video.closest("[data-identity]").dataset.identity, { hue: Math.round(hue), frames: video.getVideoPlaybackQuality?.().totalVideoFrames ?? 0 }];
+    return [video.closest("[data-identity]").dataset.identity, { hue: Math.round(hue), seconds: video.currentTime }];
   }));
 }
 
@@ -151,7 +151,7 @@ export class Tab {
     try {
       await until("everyone is seen and heard", ms, async () => {
         last = { pictures: await this.page.evaluate(pictures), heard: await this.page.evaluate(heard) };
-        const seen = Object.values(last.pictures).filter((x) => x.frames > 1);
+        const seen = Object.values(last.pictures).filter((x) => x.seconds > 0.1);
         return others.every((other) => seen.some((x) => near(x.hue, other.hue))) && last.heard.length >= others.length;
       });
     } catch (error) {
