@@ -129,6 +129,12 @@ impl Participant {
         !matches!(self.entry, Entry::Player(_))
     }
 
+    /// Whether it takes the place of who has the same identity. Publishers by WHIP do not: several encoders may share a token, and each
+    /// POST makes a resource of its own (RFC 9725 section 4.2).
+    pub fn replaces(&self) -> bool {
+        matches!(self.entry, Entry::Call { .. })
+    }
+
     /// Whether others are told of it.
     pub fn visible(&self) -> bool {
         self.holds_identity() && !self.ticket.hidden

@@ -100,9 +100,9 @@ impl Room {
         self.people.values()
     }
 
-    /// Who holds this identity; players hold none.
+    /// The caller with this identity, whom a caller with the same one replaces.
     pub fn holder(&self, identity: &str) -> Option<ParticipantId> {
-        self.people().find(|p| p.holds_identity() && p.ticket.identity == identity).map(|p| p.id)
+        self.people().find(|p| p.replaces() && p.ticket.identity == identity).map(|p| p.id)
     }
 
     /// Takes in a participant that the media side knows already, subscribes it to what it wants, and tells the others.

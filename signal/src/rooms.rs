@@ -59,14 +59,13 @@ impl Rooms {
         std::mem::take(&mut self.outputs)
     }
 
-    /// Lets a WebSocket client in. Whoever holds the same identity in the room leaves it.
+    /// Lets a WebSocket client in. A caller with the same identity leaves the room.
     pub fn join(&mut self, ticket: Ticket, auto_subscribe: bool, media: &dyn Media) -> Result<ParticipantId, Refusal> {
         let newcomer = self.open(ticket, Entry::Call { auto_subscribe }, media)?;
         Ok(self.admit(newcomer, media))
     }
 
-    /// Lets a WHIP publisher in with its offer; the answer's SDP comes back. Whoever holds the same identity is replaced, but only once
-    /// the offer has proved good.
+    /// Lets a WHIP publisher in with its offer; the answer's SDP comes back. It replaces no one.
     pub fn join_publisher(&mut self, ticket: Ticket, offer: &str, media: &dyn Media) -> Result<(ParticipantId, String), Refusal> {
         let newcomer = self.open(ticket, Entry::Publisher, media)?;
         let id = newcomer.participant.id;
@@ -98,8 +97,7 @@ impl Rooms {
     fn open(&mut self, ticket: Ticket, entry: Entry, media: &dyn Media) -> Result<Newcomer, Refusal> {
         let room = self.by_name.get(&ticket.room).copied();
         let participant = Participant::new(ParticipantId((self.draw)()), ticket, entry);
-        let replaces =
-            room.filter(|_| participant.holds_identity()).and_then(|room| self.rooms.get(&room)?.holder(&participant.ticket.identity));
+        let replaces = room.filter(|_| participant.replaces()).and_then(|room| self.rooms.get(&room)?.holder(&participant.ticket.identity));
         self.check_bounds(room, replaces.is_some())?;
         let room = room.unwrap_or_else(|| RoomId((self.draw)()));
         let (may_publish, may_subscribe) = (participant.may_publish(), participant.may_subscribe());

@@ -41,11 +41,12 @@ impl Room {
         }
     }
 
-    /// First the named identity's (camera before screen), then the others' in order of joining; as many as there are m-lines.
+    /// First the named identity's (camera before screen; the newest of several publishers, for an encoder that came back while its old self
+    /// has not timed out yet), then the others' in order of joining; as many as there are m-lines.
     fn wanted(&self, plan: &Plan, kind: Kind) -> Vec<Source> {
         let is_first = |p: &Participant| plan.first.as_ref().is_some_and(|first| *first == p.ticket.identity);
         let mut sources: Vec<Source> = Vec::new();
-        for participant in self.people().filter(|p| is_first(p)) {
+        for participant in self.people.values().rev().filter(|p| is_first(p)) {
             sources.extend(shown_of(participant, kind));
         }
         // Nobody else is shown in the named one's place while it is not there.

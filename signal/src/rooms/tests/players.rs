@@ -37,8 +37,10 @@ fn a_player_with_its_publishers_token_disturbs_nobody() {
     assert!(w.media.is_open(cam));
     let again = w.play(Some("viewer"), 1);
     let newer = w.whip("viewer");
-    assert!(w.media.is_open(again) && !w.media.is_open(cam));
-    assert_eq!(w.watches(again), vec![w.camera(newer)], "the player follows its publisher");
+    assert!(w.media.is_open(again) && w.media.is_open(cam));
+    assert_eq!(w.watches(again), vec![w.camera(newer)], "the player follows its publisher to the newest stream");
+    w.leave(newer);
+    assert_eq!(w.watches(again), vec![w.camera(cam)]);
 }
 
 #[test]
