@@ -85,6 +85,16 @@ const HEAD_LEN_MAX: usize = 16;
 /// Original sequence number of RTX (RFC 4588 section 4).
 const OSN_LEN: usize = 2;
 
+/// What a packet carries of the moment in which it leaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure {
+    pub transport_sequence: u16,
+    /// Since the Unix epoch.
+    pub unix: Duration,
+    /// RTP padding, in bytes.
+    pub padding: u8,
+}
+
 impl Downtrack {
     /// `random` gives the first sequence number and timestamp.
     pub fn new(config: &Config, spec: SenderSpec, random: u64, now: Instant) -> Self {
@@ -221,10 +231,9 @@ impl Downtrack {
         planned: &Planned,
         facts: &Facts,
         packet: &[u8],
-        transport_sequence: u16,
-        unix: Duration,
-        padding: u8,
+        departure: Departure,
     ) -> Result<usize, SrtpError> {
+        let Departure { transport_sequence, unix, padding } = departure;
         let numbers = &planned.numbers;
         let (ssrc, sequence) = match planned.rtx {
             Some(sequence) => (self.spec.rtx_ssrc, sequence),

@@ -218,10 +218,6 @@ impl Player {
         self.streams.values().map(|stream| (stream.highest + 1 - stream.first).saturating_sub(stream.packets)).sum()
     }
 
-    pub fn streams(&self) -> usize {
-        self.streams.len()
-    }
-
     /// Starts counting anew; sequence numbers go on.
     pub fn reset(&mut self) {
         self.streams.clear();
@@ -270,7 +266,7 @@ mod tests {
             }
         }
         player.receive(1, &[0x80; 40], 40, &mut latency);
-        assert_eq!((player.lost(), player.packets, player.foreign, player.streams()), (2, packets.len() as u64 - 2, 1, 1));
+        assert_eq!((player.lost(), player.packets, player.foreign, player.streams.len()), (2, packets.len() as u64 - 2, 1, 1));
         assert!((1_000_000..1_011_000).contains(&latency.value_at_quantile(0.5)), "{}", latency.value_at_quantile(0.5));
     }
 }

@@ -84,7 +84,7 @@ impl Reception {
         let expected_since = expected.saturating_sub(it.expected_prior);
         let lost_since = expected_since.saturating_sub(it.received - it.received_prior);
         (it.expected_prior, it.received_prior) = (expected, it.received);
-        let fraction_lost = if expected_since == 0 { 0 } else { (lost_since * 256 / expected_since).min(255) as u8 };
+        let fraction_lost = (lost_since * 256).checked_div(expected_since).map_or(0, |fraction| fraction.min(255) as u8);
         let lost = expected as i64 - it.received as i64;
         let since_sr = |at: Instant| short_ntp(now.saturating_duration_since(at));
         Some(ReportBlock {

@@ -3,7 +3,7 @@
 use pointsman_wire::clock::Now;
 
 use super::Sfu;
-use crate::downtrack::Planned;
+use crate::downtrack::{Departure, Planned};
 use crate::publication::Origin;
 use crate::{DropReason, Egress, MeshMessage, MeshPacket, PacketRef};
 
@@ -131,7 +131,8 @@ impl Sfu {
             let padding = group.padding(&desk.items, at);
             let transport_sequence = participant.transport_sequence;
             let packet = fresh.packet.bytes();
-            match downtrack.write(outbound, slot, &item.planned, &fresh.facts, packet, transport_sequence, now.unix, padding) {
+            let departure = Departure { transport_sequence, unix: now.unix, padding };
+            match downtrack.write(outbound, slot, &item.planned, &fresh.facts, packet, departure) {
                 Ok(len) => {
                     out.commit(len);
                     participant.transport_sequence = transport_sequence.wrapping_add(1);

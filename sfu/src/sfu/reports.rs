@@ -4,6 +4,7 @@ use pointsman_wire::clock::{Now, NtpTime};
 use pointsman_wire::rtcp::{self, FirEntry, Nack, Packet, SenderInfo, Writer};
 
 use super::Sfu;
+use crate::downtrack::Departure;
 use crate::participant::drop_reason;
 use crate::participant::report::{COMPOUND_LEN_MAX, send_compound};
 use crate::publication::{Origin, Publication};
@@ -82,7 +83,8 @@ impl Sfu {
                 continue;
             };
             let transport_sequence = participant.transport_sequence;
-            match downtrack.write(outbound, slot, &planned, facts, packet.bytes(), transport_sequence, now.unix, 0) {
+            let departure = Departure { transport_sequence, unix: now.unix, padding: 0 };
+            match downtrack.write(outbound, slot, &planned, facts, packet.bytes(), departure) {
                 Ok(len) => {
                     out.commit(len);
                     participant.transport_sequence = transport_sequence.wrapping_add(1);
