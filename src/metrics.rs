@@ -136,8 +136,7 @@ fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
 
 fn sfu(out: &mut Out<'_>, reading: &Reading) -> fmt::Result {
     let shards = &reading.shards;
-    let none: [(&str, String); 0] = [];
-    out.gauges("pointsman_sfu_rooms", "Rooms", [(none, reading.rooms)])?;
+    out.family("pointsman_sfu_rooms", "Rooms", MetricType::Gauge)?.encode_gauge(&reading.rooms)?;
     let gauges: [(&str, &str, One); 4] = [
         ("pointsman_sfu_participants", "Participants that live on the shard", |s| s.sfu.participants),
         ("pointsman_sfu_publications", "Publications of these participants", |s| s.sfu.publications),
