@@ -121,7 +121,7 @@ fn forwarding_does_not_allocate() {
     let token = Command::new(binary).args(["token", "--room", "r", "--identity", "i", "--config"]).arg(&file).output().expect("a token");
     let token = String::from_utf8(token.stdout).expect("text");
     let mut load = Command::new(binary)
-        .args(["load", "--publishers", "2", "--subscribers", "8", "--watch", "2", "--seconds", "8", "--json", "--token", token.trim()])
+        .args(["load", "--publishers", "2", "--subscribers", "8", "--watch", "2", "--seconds", "20", "--json", "--token", token.trim()])
         .args(["--whip", &format!("http://127.0.0.1:{http}/whip/r"), "--whep", &format!("http://127.0.0.1:{http}/whep/r")])
         .stdout(Stdio::piped())
         .spawn()
@@ -135,6 +135,8 @@ fn forwarding_does_not_allocate() {
         before = now;
         (rate > 2500.0).then_some(())
     });
+    // The packets' pool grows until the caches of all publications are full: 1,024 packets of video take six seconds.
+    thread::sleep(Duration::from_secs(8));
     let (packets_before, allocations_before) = (packets_out(http), shards_allocations());
     thread::sleep(Duration::from_secs(4));
     let (packets, allocations) = (packets_out(http) - packets_before, shards_allocations() - allocations_before);
