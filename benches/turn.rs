@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pointsman_turn::config::Secret;
-use pointsman_turn::{Config, Output, RelayPort, RelaySource, Server};
+use pointsman_turn::{Config, Output, RelayPort, RelaySource, Server, Verdict};
 use pointsman_wire::channel_data;
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{FiveTuple, ShardId};
@@ -59,6 +59,7 @@ impl Bench {
                 });
             }
         }
+        assert_eq!(bench.server.stats().allocations, u64::from(allocations));
         bench
     }
 
@@ -105,6 +106,11 @@ fn relay(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for allocations in [1, 50, 5000] {
         let mut channels = Bench::new(allocations, true);
+        let (client, relay) = channels.clients[allocations as usize - 1];
+        let verdict = channels.server.handle_client_datagram(channels.now, client, &framed);
+        assert!(matches!(verdict, Verdict::ToPeer { .. }), "{verdict:?}");
+        let verdict = channels.server.handle_peer_datagram(channels.now, relay, peer(), &payload);
+        assert!(matches!(verdict, Verdict::ToClient { .. }), "{verdict:?}");
         let mut next = 0;
         let mut turns = move || {
             next = (next + 1) % allocations as usize;
