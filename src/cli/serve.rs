@@ -46,7 +46,9 @@ fn random_secret() -> Result<Secret, Failure> {
 }
 
 fn start_log(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.log.level.0).map_err(|error| Failure::Operator(format!("[log] level: {error}")))?;
+    // rtc-dtls warns of every extension it does not know in every ClientHello: no operator can act on that.
+    let filter = EnvFilter::try_new(format!("rtc_dtls=error,{}", config.log.level.0))
+        .map_err(|error| Failure::Operator(format!("[log] level: {error}")))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)

@@ -31,7 +31,9 @@ def gathered(_peer, _param):
 
 
 def offered(promise, _peer, _data):
-    peer.emit("set-local-description", promise.get_reply().get_value("offer"), Gst.Promise.new())
+    promise.wait()
+    reply = promise.get_reply()  # owns the offer
+    peer.emit("set-local-description", reply.get_value("offer"), Gst.Promise.new())
 
 
 peer.connect("notify::ice-gathering-state", gathered)

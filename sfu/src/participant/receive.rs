@@ -70,6 +70,7 @@ impl Participant {
         });
         let (len, index) = outcome?;
         let packet = packet.ok_or(DropReason::PoolFull)?;
+        self.transport.heard_media(now.mono);
         self.arrived(now, config, &header, datagram);
         if !identity.known {
             self.learn(ssrc, &identity)?;

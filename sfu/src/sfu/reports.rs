@@ -16,6 +16,7 @@ impl Sfu {
         let inbound = participant.transport.srtp_in().ok_or(DropReason::NotConnected)?;
         let mut plain = [0; PACKET_LEN_MAX];
         let len = inbound.unprotect_rtcp(bytes, &mut plain).map_err(drop_reason)?;
+        participant.transport.heard_media(now.mono);
         self.stats.rtcp_in += 1;
         for packet in rtcp::packets(&plain[..len]) {
             self.take_report(now, index, packet.map_err(|_| DropReason::Malformed)?, out);

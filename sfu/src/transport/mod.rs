@@ -37,7 +37,7 @@ pub struct TransportConfig {
     /// Paths with an authenticated check that are remembered. A client has one for each pair of its and our addresses; the stalest
     /// gives way.
     pub paths_max: usize,
-    /// Without an authenticated check for so long, consent is gone (RFC 7675 section 5.1 says 30 s).
+    /// Without an authenticated check or media packet for so long, consent is gone (RFC 7675 section 5.1 says 30 s).
     pub consent_timeout: Duration,
     /// From becoming known to the first authenticated check. Long enough for a person to answer the browser's question for a camera.
     pub connect_timeout: Duration,
@@ -92,6 +92,8 @@ pub struct Transport {
     srtp: Option<Srtp>,
     created: Instant,
     first_check: Option<Instant>,
+    /// The last SRTP or SRTCP packet that proved to be the peer's.
+    last_media: Option<Instant>,
     closed: bool,
     events: VecDeque<TransportEvent>,
 }
@@ -147,6 +149,7 @@ impl Transport {
             srtp: None,
             created: now.mono,
             first_check: None,
+            last_media: None,
             closed: false,
             events: VecDeque::new(),
         }
@@ -447,6 +450,12 @@ impl Transport {
         Some(())
     }
 
+    /// An SRTP or SRTCP packet of the peer was authenticated. Some publishers (FFmpeg) check once and never again: their media, which
+    /// nobody else can make, says as much as a check that they are there.
+    pub fn heard_media(&mut self, now: Instant) {
+        self.last_media = Some(now);
+    }
+
     fn dtls_target(&self) -> Option<FiveTuple> {
         self.ice.nominated().or(self.dtls_path).or_else(|| self.ice.path())
     }
@@ -459,6 +468,7 @@ impl Transport {
         let Some((heard, first)) = self.ice.heard().zip(self.first_check) else {
             return Some((self.created + self.config.connect_timeout, CloseReason::NeverConnected));
         };
+        let heard = self.last_media.map_or(heard, |media| media.max(heard));
         let consent = (heard + self.config.consent_timeout, CloseReason::ConsentExpired);
         if self.srtp.is_some() {
             return Some(consent);

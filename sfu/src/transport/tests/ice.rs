@@ -220,6 +220,9 @@ fn consent_runs_out_without_checks_and_not_with_them() {
         check(&mut world.transport, now, path(2), &Check::ours()).0.unwrap();
     }
     assert_eq!(world.transport.deadline(), Some((now.mono + config.consent_timeout, CloseReason::ConsentExpired)));
+    now = after(now, config.consent_timeout - Duration::from_secs(1));
+    world.transport.heard_media(now.mono);
+    assert_eq!(world.transport.deadline(), Some((now.mono + config.consent_timeout, CloseReason::ConsentExpired)), "media counts too");
     now = after(now, config.consent_timeout);
     world.transport.handle_timeout(now, &mut Sent::new()).unwrap();
     assert_eq!(world.transport.poll_event(), Some(TransportEvent::Closed(CloseReason::ConsentExpired)));
