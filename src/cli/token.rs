@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The server's configuration, whose [keys] sign the token
+    /// The server's configuration, whose `[keys]` sign the token
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The room that may be joined
