@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p pointsman-sfu --features bench --bench forward`
 
+#![allow(clippy::disallowed_methods, reason = "a bench measures time")]
+
 #[path = "../sfu/tests/it/world.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod world;
@@ -67,7 +69,6 @@ fn forward(c: &mut Criterion) {
                         world.now = Now { mono: world.now.mono + step, unix: world.now.unix + step };
                         world.shards[0].handle_timeout(world.now, &mut out);
                         out.reset();
-                        #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
                         let begin = Instant::now();
                         let batch = sealed.iter().map(|bytes| Datagram { path, bytes });
                         world.shards[0].handle_batch(world.now, batch, &mut out);
