@@ -13,8 +13,9 @@ use pointsman_wire::clock::Now;
 use pointsman_wire::payload::Number;
 use pointsman_wire::rtp::FIXED_HEADER_LEN;
 
+use crate::gathered::Fresh;
 use crate::munger::{FrameMunger, PictureMunger, RtpMunger};
-use crate::publication::{Fresh, Publication};
+use crate::publication::Publication;
 use crate::selector::{Choice, Selector};
 use crate::sequencer::{Sent, Sequencer};
 use crate::srtp::{Outbound, SrtpError};

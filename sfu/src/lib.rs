@@ -13,6 +13,7 @@ mod downtrack;
 mod egress;
 mod facts;
 pub mod feedback;
+mod gathered;
 mod munger;
 mod negotiation;
 mod packet;

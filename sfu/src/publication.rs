@@ -10,6 +10,7 @@ use pointsman_wire::net::ShardId;
 
 use crate::cache::Cache;
 use crate::feedback::keyframes::KeyframeRequests;
+use crate::gathered::{Chain, Gathered};
 use crate::{Config, DropReason, Facts, Kind, PacketRef, ParticipantId, PublicationId, ReferenceTime};
 
 /// Simulcast layers of one publication at most; browsers send three.
@@ -26,7 +27,7 @@ pub struct Publication {
     /// Shards that want its packets.
     pub shards: Vec<ShardId>,
     /// Gathered since the last flush.
-    pub fresh: Vec<Fresh>,
+    pub fresh: Chain,
     layers: Vec<Layer>,
     /// Layers that were seen lately, one bit each.
     active: u8,
@@ -55,14 +56,6 @@ pub struct Route {
     pub downtrack: u16,
 }
 
-/// A packet that waits to be forwarded.
-#[derive(Debug)]
-pub struct Fresh {
-    pub layer: u8,
-    pub facts: Facts,
-    pub packet: PacketRef,
-}
-
 #[derive(Debug)]
 pub struct Layer {
     cache: Cache,
@@ -81,7 +74,7 @@ impl Publication {
             publisher: None,
             routes: Vec::new(),
             shards: Vec::new(),
-            fresh: Vec::new(),
+            fresh: Chain::EMPTY,
             layers: Vec::new(),
             active: 0,
             started: false,
@@ -96,7 +89,15 @@ impl Publication {
     }
 
     /// Takes in a packet: keeps it and gathers it for the next flush. `Err` when it came before or names a layer that cannot be.
-    pub fn gather(&mut self, now: Now, config: &Config, layer: u8, facts: Facts, packet: PacketRef) -> Result<(), DropReason> {
+    pub fn gather(
+        &mut self,
+        now: Now,
+        config: &Config,
+        gathered: &mut Gathered,
+        layer: u8,
+        facts: Facts,
+        packet: PacketRef,
+    ) -> Result<(), DropReason> {
         let kept = self.layer_mut(config, layer, facts.codec.kind()).ok_or(DropReason::OutOfRange)?;
         kept.last_seen = Some(now.mono);
         if kept.arrival.is_none() {
@@ -107,7 +108,7 @@ impl Publication {
             kept.keyframes.arrived();
         }
         self.active |= 1 << layer;
-        self.fresh.push(Fresh { layer, facts, packet });
+        gathered.push(&mut self.fresh, layer, facts, packet);
         Ok(())
     }
 
@@ -157,7 +158,7 @@ impl Publication {
 
     /// Its publisher is gone: nothing of it will be asked for again.
     pub fn forget_packets(&mut self) {
-        self.fresh.clear();
+        self.fresh = Chain::EMPTY;
         self.layers.clear();
         self.active = 0;
         self.started = false;

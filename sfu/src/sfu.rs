@@ -72,9 +72,9 @@ impl Sfu {
         Self {
             directory: Directory::new(config.participants_max, config.paths_max, random.next()),
             participants: Slab::new(),
-            publications: Publications::new(config.publications_max, random.next()),
+            publications: Publications::new(config.publications_max, config.gathered_max, random.next()),
             pool: PacketPool::new(config.pool_slots_max),
-            desk: Desk::default(),
+            desk: Desk::new(config.gathered_max),
             waiting: VecDeque::new(),
             handshakes_left: config.handshakes_per_turn_max,
             wheel: Wheel::new(now.mono),

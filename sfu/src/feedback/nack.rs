@@ -77,6 +77,9 @@ impl NackGenerator {
         let missing_max = config.missing_max.max(1);
         let first = (newest + 1).max(sequence.saturating_sub(missing_max as u64));
         self.abandoned += first - (newest + 1);
+        if gap > 0 && self.missing.capacity() == 0 {
+            self.missing.reserve_exact(missing_max); // Once, not step by step while packets are lost.
+        }
         for sequence in first..sequence {
             if self.missing.len() >= missing_max {
                 self.missing.pop_front();

@@ -70,6 +70,9 @@ impl TwccRecorder {
         }
         let sequence = self.sequences.extend(sequence);
         let Some(at) = self.place_of(sequence) else { return };
+        if self.arrivals.capacity() == 0 {
+            self.arrivals.reserve_exact(config.arrivals_max.max(2)); // Once, not step by step while media flows.
+        }
         if self.arrivals.len() >= config.arrivals_max.max(2) {
             if at == 0 {
                 return;

@@ -5,6 +5,7 @@ use pointsman_wire::demux::{Class, classify};
 use pointsman_wire::net::{FiveTuple, ShardId};
 use pointsman_wire::stun::{self, Message};
 
+use super::publications::Publications;
 use super::{Sfu, Whence};
 use crate::directory::{Owner, Place};
 use crate::publication::Origin;
@@ -50,7 +51,7 @@ impl Sfu {
         let Some(received) = received? else { return Ok(()) };
         self.stats.rtx_in += u64::from(received.repaired);
         self.gather(now, received.publication, received.layer, received.facts, received.packet)?;
-        if self.desk.gathered >= self.config.gathered_max {
+        if self.publications.gathered.len() >= self.config.gathered_max {
             self.flush(now, out);
         }
         Ok(())
@@ -58,12 +59,12 @@ impl Sfu {
 
     /// Keeps a packet for the next flush.
     pub(super) fn gather(&mut self, now: Now, at: u32, layer: u8, facts: Facts, packet: PacketRef) -> Result<(), DropReason> {
-        let publication = self.publications.table.get_mut(at as usize).ok_or(DropReason::UnknownStream)?;
-        publication.gather(now, &self.config, layer, facts, packet)?;
-        self.desk.gathered += 1;
+        let Publications { table, touched, gathered, .. } = &mut self.publications;
+        let publication = table.get_mut(at as usize).ok_or(DropReason::UnknownStream)?;
+        publication.gather(now, &self.config, gathered, layer, facts, packet)?;
         if !publication.touched {
             publication.touched = true;
-            self.publications.touched.push(at);
+            touched.push(at);
         }
         let here = matches!(publication.origin, Origin::Here(_));
         if !publication.started && !facts.payload.is_none() {

@@ -4,14 +4,13 @@ use pointsman_wire::clock::Now;
 
 use super::Sfu;
 use crate::downtrack::{Departure, Planned};
+use crate::gathered::Chain;
 use crate::publication::Origin;
 use crate::{DropReason, Egress, MeshMessage, MeshPacket, PacketRef};
 
 /// Lists that a flush works with; kept, so that it allocates nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Desk {
-    /// Packets since the last flush.
-    pub gathered: usize,
     /// Participants with packets to get.
     due: Vec<u32>,
     /// One participant's packets, in the order in which they leave.
@@ -25,13 +24,21 @@ pub(super) struct Desk {
 #[derive(Clone, Copy, Debug)]
 struct Item {
     downtrack: u16,
-    publication: u32,
-    /// Place among the publication's gathered packets.
+    /// Place among the gathered packets.
     fresh: u32,
     planned: Planned,
 }
 
 impl Desk {
+    pub fn new(gathered_max: usize) -> Self {
+        Self {
+            due: Vec::with_capacity(gathered_max),
+            items: Vec::with_capacity(gathered_max),
+            wanted: Vec::with_capacity(gathered_max),
+            publishers: Vec::with_capacity(gathered_max),
+        }
+    }
+
     pub fn note_publisher(&mut self, index: u32) {
         if self.publishers.last() != Some(&index) {
             self.publishers.push(index);
@@ -43,20 +50,20 @@ impl Sfu {
     /// Forwards what was gathered, and ends the turn. Call after the inputs of a turn, and before its packets are sent.
     pub fn flush(&mut self, now: Now, out: &mut impl Egress) {
         self.handshakes_left = self.config.handshakes_per_turn_max;
-        if self.desk.gathered > 0 {
+        if self.publications.gathered.len() > 0 {
             self.send_to_shards(out);
             self.spread();
             for at in 0..self.desk.due.len() {
                 self.forward_to(now, self.desk.due[at], out);
             }
             self.desk.due.clear();
-            self.desk.gathered = 0;
             for at in self.publications.touched.drain(..) {
                 if let Some(publication) = self.publications.table.get_mut(at as usize) {
-                    publication.fresh.clear();
+                    publication.fresh = Chain::EMPTY;
                     publication.touched = false;
                 }
             }
+            self.publications.gathered.clear();
         }
         while let Some((publication, layer)) = self.desk.wanted.pop() {
             self.request_keyframe(now, publication, layer, out);
@@ -74,7 +81,7 @@ impl Sfu {
                 continue;
             }
             for &shard in &publication.shards {
-                for fresh in &publication.fresh {
+                for (_, fresh) in self.publications.gathered.of(publication.fresh) {
                     let packet = MeshPacket {
                         publication: publication.id,
                         layer: fresh.layer,
@@ -121,9 +128,7 @@ impl Sfu {
             }
             let item = &desk.items[at];
             let Some(downtrack) = participant.downtracks.get_mut(usize::from(item.downtrack)) else { continue };
-            let Some(fresh) = publications.table.get(item.publication as usize).and_then(|it| it.fresh.get(item.fresh as usize)) else {
-                continue;
-            };
+            let Some(fresh) = publications.gathered.get(item.fresh) else { continue };
             let Some(slot) = out.slot(&path) else {
                 stats.drops.count(DropReason::EgressFull);
                 continue;
@@ -155,10 +160,10 @@ impl Sfu {
             let Some(downtrack) = participant.downtracks.get_mut(usize::from(at)) else { continue };
             let Some(from) = downtrack.publication else { continue };
             let Some(publication) = publications.table.get(from as usize) else { continue };
-            for (fresh_at, fresh) in publication.fresh.iter().enumerate() {
+            for (fresh_at, fresh) in publications.gathered.of(publication.fresh) {
                 match downtrack.plan(now, publication, fresh) {
                     Ok(Some(planned)) => {
-                        desk.items.push(Item { downtrack: at, publication: from, fresh: fresh_at as u32, planned });
+                        desk.items.push(Item { downtrack: at, fresh: fresh_at, planned });
                     }
                     Ok(None) => {}
                     Err(reason) => stats.drops.count(reason),

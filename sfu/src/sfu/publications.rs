@@ -8,6 +8,7 @@ use pointsman_wire::net::ShardId;
 use slab::Slab;
 
 use super::{Sfu, Timer};
+use crate::gathered::Gathered;
 use crate::publication::{LAYERS_MAX, Origin, Publication};
 use crate::{DropReason, Egress, MeshMessage, ParticipantId, PublicationId, ReceiverSpec};
 
@@ -18,11 +19,19 @@ pub(super) struct Publications {
     publications_max: usize,
     /// Those with packets since the last flush.
     pub touched: Vec<u32>,
+    /// Those packets.
+    pub gathered: Gathered,
 }
 
 impl Publications {
-    pub fn new(publications_max: usize, seed: u64) -> Self {
-        Self { table: Slab::new(), by_id: HashMap::with_hasher(FixedState::with_seed(seed)), publications_max, touched: Vec::new() }
+    pub fn new(publications_max: usize, gathered_max: usize, seed: u64) -> Self {
+        Self {
+            table: Slab::new(),
+            by_id: HashMap::with_hasher(FixedState::with_seed(seed)),
+            publications_max,
+            touched: Vec::with_capacity(gathered_max),
+            gathered: Gathered::new(gathered_max),
+        }
     }
 
     pub fn find(&self, id: PublicationId) -> Option<u32> {
