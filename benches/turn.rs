@@ -4,11 +4,12 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pointsman_turn::config::Secret;
-use pointsman_turn::{Config, Output, RelayPort, RelaySource, Server, Verdict};
+use pointsman_turn::{Config, Ledger, Output, RelayPort, RelaySource, Server, Verdict};
 use pointsman_wire::channel_data;
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{FiveTuple, ShardId};
@@ -35,7 +36,7 @@ fn config() -> Config {
         relay_v4: Some([198, 51, 100, 1].into()),
         relay_ports: 1024..=65535,
         users: vec![("alice".to_owned(), Secret("wonderland".to_owned()))],
-        user_allocations_max: 100_000,
+        user_quota: 100_000,
         unauthenticated_answers_burst_max: 1_000_000,
         ..Config::default()
     }
@@ -47,7 +48,8 @@ impl Bench {
     #[allow(clippy::disallowed_methods)]
     fn new(allocations: u32, with_channel: bool) -> Self {
         let now = Now { mono: Instant::now(), unix: Duration::from_secs(1_800_000_000) };
-        let mut bench = Self { server: Server::new(config(), [7; 32], ShardId(0), now), now, clients: Vec::new() };
+        let ledger = Arc::new(Ledger::new(config().relay_ports));
+        let mut bench = Self { server: Server::new(config(), ledger, [7; 32], ShardId(0), now), now, clients: Vec::new() };
         for n in 0..allocations {
             let remote = SocketAddr::from((std::net::Ipv4Addr::from(0xCB00_7100 + n / 1000), 1024 + (n % 1000) as u16));
             let client = FiveTuple::udp(SocketAddr::from(([198, 51, 100, 1], 3478)), remote);

@@ -179,6 +179,28 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
         users,
         shared_secrets,
         shared_secret_separator,
+        strict_expiry,
+        realms: _, // from the sections of the realms
+        check_origin,
+        anonymous,
+        secure_stun,
+        stun_only,
+        lookups: _, // on where there is a database
+        lookups_max,
+        lookup_requests_max,
+        lookup_timeout_s,
+        known_users_max,
+        known_user_age_s,
+        unknown_user_age_s,
+        oauth,
+        oauth_server_name,
+        oauth_keys: _, // from a database
+        password_algorithms,
+        nonce_secret,
+        max_bps,
+        bps_capacity,
+        total_quota,
+        user_quota,
         media: _,         // from `public_ip` and `udp` in [listen]
         allowed_peers: _, // from our own, which can be shown
         denied_peers: _,
@@ -188,13 +210,14 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
         channel_lifetime_s,
         nonce_lifetime_s,
         allocations_max,
-        user_allocations_max,
         permissions_max,
         channels_max,
         reservations_max,
         port_tries_max,
         unauthenticated_answers_per_s_max,
         unauthenticated_answers_burst_max,
+        wrong_credentials_per_s_max,
+        wrong_credentials_burst_max,
     } = server;
     section.set("realm", realm);
     section.set("relay_ip", relay_ip);
@@ -207,6 +230,27 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
     let mut separator = Separator(*shared_secret_separator);
     section.set("shared_secret_separator", &mut separator);
     *shared_secret_separator = separator.0;
+    section.set("strict_expiry", strict_expiry);
+    section.set("check_origin", check_origin);
+    section.set("anonymous", anonymous);
+    section.set("secure_stun", secure_stun);
+    section.set("stun_only", stun_only);
+    section.number("lookups_max", lookups_max, 1..=TABLE_MAX);
+    section.number("lookup_requests_max", lookup_requests_max, 1..=1_024);
+    section.number("lookup_timeout_s", lookup_timeout_s, 1..=60);
+    section.number("known_users_max", known_users_max, 1..=TABLE_MAX);
+    section.number("known_user_age_s", known_user_age_s, 1..=86_400);
+    section.number("unknown_user_age_s", unknown_user_age_s, 1..=86_400);
+    section.set("oauth", oauth);
+    section.set("oauth_server_name", oauth_server_name);
+    section.set("password_algorithms", password_algorithms);
+    let mut fleet = nonce_secret.as_ref().map(|secret| Secret::new(secret.0.as_str())).unwrap_or_default();
+    section.set("nonce_secret", &mut fleet);
+    *nonce_secret = Some(for_turn(&fleet)).filter(|secret| !secret.0.is_empty());
+    section.number("max_bps", max_bps, 0..=1 << 40);
+    section.number("bps_capacity", bps_capacity, 0..=1 << 50);
+    section.number("total_quota", total_quota, 0..=u32::MAX);
+    section.number("user_quota", user_quota, 0..=u32::MAX);
     let mut named: BTreeMap<String, Secret> =
         users.iter().map(|(name, password)| (name.clone(), Secret::new(password.0.as_str()))).collect();
     section.set("users", &mut named);
@@ -218,15 +262,16 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
     section.number("lifetime_s_max", lifetime_s_max, 60..=86_400);
     section.number("permission_lifetime_s", permission_lifetime_s, 10..=86_400);
     section.number("channel_lifetime_s", channel_lifetime_s, 10..=86_400);
-    section.number("nonce_lifetime_s", nonce_lifetime_s, 10..=86_400);
+    section.number("nonce_lifetime_s", nonce_lifetime_s, 0..=86_400);
     section.number("allocations_max", allocations_max, 0..=TABLE_MAX);
-    section.number("user_allocations_max", user_allocations_max, 1..=TABLE_MAX);
     section.number("permissions_max", permissions_max, 1..=65_536);
     section.number("channels_max", channels_max, 1..=1_024);
     section.number("reservations_max", reservations_max, 0..=TABLE_MAX);
     section.number("port_tries_max", port_tries_max, 1..=255);
     section.number("unauthenticated_answers_per_s_max", unauthenticated_answers_per_s_max, 1..=1_000_000);
     section.number("unauthenticated_answers_burst_max", unauthenticated_answers_burst_max, 1..=1_000_000);
+    section.number("wrong_credentials_per_s_max", wrong_credentials_per_s_max, 1..=1_000_000);
+    section.number("wrong_credentials_burst_max", wrong_credentials_burst_max, 1..=1_000_000);
 }
 
 fn first_v4(ips: &[IpAddr]) -> Option<Ipv4Addr> {

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::ArrayQueue;
 use pointsman_sfu::Sfu;
 use pointsman_sfu::transport::DtlsIdentity;
-use pointsman_turn::Server;
+use pointsman_turn::{Ledger, Server};
 use pointsman_wire::net::ShardId;
 use tokio::sync::mpsc;
 
@@ -82,7 +82,8 @@ impl Engine {
         let (events_in, events) = mpsc::channel(config.events_max.max(1));
         let (links, mailboxes, snapshots) = connect(&config, shards, &events_in)?;
         let pin = config.pin && !cpus.is_empty();
-        let plan = Arc::new(Plan { config, identity, shards: shards as u16, trains, turn_seed });
+        let ledger = Arc::new(Ledger::new(config.turn.relay_ports.clone()));
+        let plan = Arc::new(Plan { config, identity, shards: shards as u16, trains, turn_seed, ledger });
         let mut engine = Self { threads: Vec::with_capacity(shards), mailboxes, snapshots, addresses };
         for (links, listeners) in links.into_iter().zip(listeners) {
             let cpu = pin.then(|| cpus[usize::from(links.shard.0) % cpus.len()]);
@@ -188,6 +189,7 @@ struct Plan {
     shards: u16,
     trains: bool,
     turn_seed: [u8; 32],
+    ledger: Arc<Ledger>,
 }
 
 fn start_shard(plan: &Arc<Plan>, links: Links, listeners: Vec<Listener>, cpu: Option<usize>) -> Result<JoinHandle<()>, EngineError> {
@@ -224,7 +226,7 @@ fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Resul
     let transmit = Transmit::new(listeners, relays, plan.trains);
     let inbox = Inbox::new(config.batch_max.max(1), config.udp_gro);
     let sfu = Sfu::new(config.sfu.clone(), links.shard, plan.shards, Arc::clone(&plan.identity), random_u64()?, now);
-    let server = Server::new(config.turn.clone(), plan.turn_seed, links.shard, now);
+    let server = Server::new(config.turn.clone(), Arc::clone(&plan.ledger), plan.turn_seed, links.shard, now);
     let relaying = Relaying::new(server, links.shard, config.relay_sockets_max, config.relay_socket_buffer);
     Shard::new(links, transmit, inbox, sfu, relaying, now)
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use mio::Registry;
-use pointsman_turn::{OpenError, Output, RelayPort, RelaySource, ReservationToken, Server, Verdict};
+use pointsman_turn::{KeyAnswer, OpenError, Output, RelayPort, RelaySource, ReservationToken, Server, Verdict};
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple, ShardId};
 
@@ -150,6 +150,8 @@ impl Relaying {
                 Output::Reply { client, bytes } => put(around.transmit, &client, &[&bytes]),
                 Output::OpenRelay { relay, from } => self.begin_opening(now, relay, from, around),
                 Output::CloseRelay { relay } => self.close(relay, around),
+                // Nothing looks keys up yet.
+                Output::LookupKey { lookup, .. } => self.server.handle_key(now, lookup, KeyAnswer::Unavailable),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! One client's allocation: plain values, no sockets.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pointsman_wire::net::FiveTuple;
@@ -22,6 +23,10 @@ pub(crate) struct Allocation {
     pub(crate) username: Box<[u8]>,
     /// Under which name it counts for the quota.
     pub(crate) owner: Box<[u8]>,
+    /// Where its user belongs, and the quota that it counts for.
+    pub(crate) realm: Arc<str>,
+    /// Bytes per second granted each way, 0: as many as it likes. Entered in the ledger.
+    pub(crate) bps: u64,
     /// Later requests are checked with the key of the first: a time-limited password may have run out meanwhile.
     pub(crate) key: LongTermKey,
     /// The Allocate that made it: the same one again is a retransmission.
@@ -103,6 +108,8 @@ pub(crate) struct Beginning<'a> {
     pub(crate) client: FiveTuple,
     pub(crate) username: &'a [u8],
     pub(crate) owner: &'a [u8],
+    pub(crate) realm: Arc<str>,
+    pub(crate) bps: u64,
     pub(crate) key: LongTermKey,
     pub(crate) transaction: TransactionId,
     pub(crate) refused_family: Option<(Family, u16)>,
@@ -118,6 +125,8 @@ impl Allocation {
             client: from.client,
             username: from.username.into(),
             owner: from.owner.into(),
+            realm: from.realm,
+            bps: from.bps,
             key: from.key,
             transaction: from.transaction,
             relays: [None, None],

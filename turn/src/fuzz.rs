@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pointsman_wire::clock::Now;
@@ -11,8 +12,9 @@ use pointsman_wire::stun::{self, Message, Writer};
 
 use crate::auth::{Auth, LongTermKey};
 use crate::config::{Config, Secret};
+use crate::ledger::Ledger;
 use crate::server::Server;
-use crate::verdict::{Output, RelayPort, RelaySource, Verdict};
+use crate::verdict::{KeyAnswer, Output, RelayPort, RelaySource, Verdict};
 
 const SEED: [u8; 32] = [3; 32];
 /// Relays that the pretended engine has; a port is in use now and then.
@@ -27,7 +29,7 @@ const RELAYS_MAX: usize = 64;
 pub fn fuzz(input: &[u8]) {
     let start = start();
     let mut now = Now { mono: start, unix: Duration::from_secs(1_800_000_000) };
-    let mut server = Server::new(config(), SEED, ShardId(0), now);
+    let mut server = Server::new(config(), Arc::new(Ledger::new(config().relay_ports)), SEED, ShardId(0), now);
     let auth = Auth::new(&config(), &SEED);
     let mut open = Vec::new();
     let mut rest = input;
@@ -79,6 +81,7 @@ fn drain(server: &mut Server, now: Now, open: &mut Vec<RelayPort>) {
             Output::OpenRelay { relay, from: RelaySource::Reserved { .. } } => {
                 server.handle_relay_opened(now, relay, Err(crate::OpenError::NoReservation));
             }
+            Output::LookupKey { lookup, .. } => server.handle_key(now, lookup, KeyAnswer::Unknown),
             Output::CloseRelay { relay } => {
                 let before = open.len();
                 open.retain(|r| *r != relay);

@@ -14,8 +14,10 @@ mod auth;
 pub mod config;
 #[cfg(any(test, feature = "fuzz"))]
 mod fuzz;
+pub mod ledger;
 mod limiter;
 pub mod peers;
+pub mod realms;
 mod rng;
 mod server;
 pub mod stats;
@@ -27,7 +29,9 @@ mod tests;
 pub use config::Config;
 #[cfg(any(test, feature = "fuzz"))]
 pub use fuzz::fuzz;
+pub use ledger::{Ledger, PortWish, Quota, QuotaError};
 pub use peers::AddressRange;
+pub use realms::{OauthKey, Realm, RealmRange, Rules, TokenAlgorithm};
 pub use server::Server;
 pub use stats::{DropReason, Stats};
-pub use verdict::{OpenError, Output, RelayPort, RelaySource, ReservationToken, Verdict};
+pub use verdict::{KeyAnswer, LookupId, OpenError, Output, RelayPort, RelaySource, ReservationToken, Verdict};

@@ -6,6 +6,7 @@ mod requests;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::fast::FixedState;
@@ -21,11 +22,13 @@ use pointsman_wire::stun::{Class, Message, Method, TransactionId, Writer};
 use crate::allocation::Allocation;
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::ledger::Ledger;
 use crate::limiter::Limiter;
 use crate::peers::PeerPolicy;
+use crate::realms::Rules;
 use crate::rng::Rng;
 use crate::stats::{DropReason, Stats};
-use crate::verdict::{Output, RelayPort, ReservationToken, Verdict};
+use crate::verdict::{KeyAnswer, LookupId, Output, RelayPort, ReservationToken, Verdict};
 
 /// The longest answer: an Allocate success with two addresses and a token takes 200 bytes, a challenge 100 and the realm.
 const SCRATCH_LEN: usize = 512;
@@ -50,8 +53,8 @@ pub struct Server {
     relay_generation: u32,
     /// In order of expiry: all live equally long.
     reservations: VecDeque<Reservation>,
-    /// Allocations by owner's name.
-    owners: HashMap<Box<[u8]>, usize, FixedState>,
+    /// Ports and quotas, which all shards share.
+    ledger: Arc<Ledger>,
     timers: Wheel<Timer>,
     /// When the pending timer of an allocation's index is due, so that there is one and not one per request.
     allocation_timers: Vec<Option<Instant>>,
@@ -96,11 +99,11 @@ enum Timer {
 }
 
 impl Server {
-    /// `seed` is secret and random; shards of one server get the same, so that they accept each other's nonces.
+    /// All shards of one server get the same `ledger`, made for `config.relay_ports`. `seed` is secret and random; shards of one server get the same, so that they accept each other's nonces.
     /// Only the low byte of `shard` goes into reservation tokens: 256 shards at most.
-    pub fn new(config: Config, seed: [u8; 32], shard: ShardId, now: Now) -> Self {
+    pub fn new(config: Config, ledger: Arc<Ledger>, seed: [u8; 32], shard: ShardId, now: Now) -> Self {
         let mut rng = Rng::new(&seed, &[b"shard ".as_slice(), &shard.0.to_be_bytes()].concat());
-        let [hash_limiter, hash_clients, hash_owners] = [(); 3].map(|()| u64::from_be_bytes(rng.bytes()));
+        let [hash_limiter, hash_clients] = [(); 2].map(|()| u64::from_be_bytes(rng.bytes()));
         let per_s = config.unauthenticated_answers_per_s_max;
         Self {
             auth: Auth::new(&config, &seed),
@@ -111,7 +114,7 @@ impl Server {
             relays: Slab::new(),
             relay_generation: 0,
             reservations: VecDeque::new(),
-            owners: HashMap::with_hasher(FixedState::with_seed(hash_owners)),
+            ledger,
             timers: Wheel::new(now.mono),
             allocation_timers: Vec::new(),
             reservation_timer: false,
@@ -141,6 +144,13 @@ impl Server {
         let decided = self.relay_to_client(now, relay, peer, datagram);
         self.verdict(decided)
     }
+
+    /// The answer to an [`Output::LookupKey`]: requests that waited for it are answered in outputs. A lookup that was given up, or never
+    /// made, is passed over.
+    pub fn handle_key(&mut self, _now: Now, _lookup: LookupId, _answer: KeyAnswer) {}
+
+    /// From now on these rules hold, besides the configuration, instead of those of the last call. Allocations go on as they are.
+    pub fn update(&mut self, _now: Now, _rules: &Arc<Rules>) {}
 
     /// Time has come to [`Self::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Now) {

@@ -61,6 +61,8 @@ pub enum Output {
     OpenRelay { relay: RelayPort, from: RelaySource },
     /// Close this relay's socket; if it is still being opened, forget it.
     CloseRelay { relay: RelayPort },
+    /// Find out this user's key and tell [`Server::handle_key`](crate::Server::handle_key). Only with [`Config::lookups`](crate::Config::lookups).
+    LookupKey { lookup: LookupId, realm: Box<str>, username: Box<[u8]> },
 }
 
 /// Where a relay's socket comes from.
@@ -71,6 +73,32 @@ pub enum RelaySource {
     /// Ask that shard for the socket: its engine calls [`Server::release_reservation`](crate::Server::release_reservation) and hands the socket over.
     /// (A token of this very shard never comes out here.)
     Reserved { token: ReservationToken, shard: ShardId },
+}
+
+/// Names a lookup of one server. A later one never has the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LookupId(pub u64);
+
+/// What came of a lookup.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum KeyAnswer {
+    /// MD5(username ":" realm ":" password) (RFC 8489 section 9.2.2).
+    Key([u8; 16]),
+    /// There is no such user.
+    Unknown,
+    /// The database does not answer: users whose key is remembered keep going, others are refused.
+    Unavailable,
+}
+
+// Keys are never shown.
+impl std::fmt::Debug for KeyAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Key(_) => "Key",
+            Self::Unknown => "Unknown",
+            Self::Unavailable => "Unavailable",
+        })
+    }
 }
 
 /// Why there is no socket.

@@ -7,11 +7,13 @@ mod shared_secret;
 mod static_users;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman_wire::stun::{self, Message};
 
 use crate::config::Config;
+use crate::ledger::Quota;
 use nonce::Nonces;
 use shared_secret::SharedSecrets;
 use static_users::StaticUsers;
@@ -47,6 +49,9 @@ impl std::fmt::Debug for LongTermKey {
 pub(crate) enum Integrity {
     Sha1,
     Sha256,
+    /// None: requests need no credentials here.
+    #[allow(dead_code, reason = "made when requests need no credentials")]
+    Absent,
 }
 
 /// Knows users, or can compute what their keys must be.
@@ -64,6 +69,12 @@ pub(crate) struct Asked<'a> {
 
 /// A request whose credentials fit.
 pub(crate) struct Proof {
+    /// Where the user belongs.
+    pub(crate) realm: Arc<str>,
+    /// As sent; empty where requests need no credentials.
+    pub(crate) username: Box<[u8]>,
+    /// Under which name it counts for quotas.
+    pub(crate) owner: Box<[u8]>,
     pub(crate) key: LongTermKey,
     pub(crate) integrity: Integrity,
 }
@@ -83,7 +94,8 @@ pub(crate) enum Refusal {
 
 /// Checks requests.
 pub(crate) struct Auth {
-    realm: Box<[u8]>,
+    realm: Arc<str>,
+    quota: Quota,
     nonces: Nonces,
     users: StaticUsers,
     secrets: SharedSecrets,
@@ -91,27 +103,28 @@ pub(crate) struct Auth {
 
 impl Auth {
     pub(crate) fn new(config: &Config, seed: &[u8; 32]) -> Self {
-        let realm: Box<[u8]> = config.realm.as_bytes().into();
+        let realm: Arc<str> = config.realm.as_str().into();
         Self {
             nonces: Nonces::new(seed, config.nonce_lifetime_s),
-            users: StaticUsers::new(&config.users, &realm, seed),
+            users: StaticUsers::new(&config.users, realm.as_bytes(), seed),
             secrets: SharedSecrets::new(&config.shared_secrets, config.shared_secret_separator),
+            quota: Quota { total: config.total_quota, user: config.user_quota, bps: config.max_bps, bps_capacity: config.bps_capacity },
             realm,
         }
     }
 
     pub(crate) fn realm(&self) -> &[u8] {
-        &self.realm
+        self.realm.as_bytes()
+    }
+
+    /// What one realm and its users may hold.
+    pub(crate) fn quota(&self, _realm: &str) -> Quota {
+        self.quota
     }
 
     /// A nonce for this client, good from now.
     pub(crate) fn nonce(&self, unix: Duration, client: SocketAddr) -> [u8; nonce::LEN] {
         self.nonces.make(unix, client)
-    }
-
-    /// The name without the time, if it has one.
-    pub(crate) fn owner<'a>(&self, username: &'a [u8]) -> &'a [u8] {
-        self.secrets.name_of(username)
     }
 
     /// RFC 8489 section 9.2.4, in its order. `held` is the key of the client's allocation.
@@ -144,14 +157,20 @@ impl Auth {
             }
             fits
         };
-        let realm_is_ours = realm == &*self.realm;
-        let asked = Asked { username, realm: &self.realm, unix };
+        let realm_is_ours = realm == self.realm.as_bytes();
+        let asked = Asked { username, realm: self.realm.as_bytes(), unix };
         let known = match held {
             Some((name, key)) if name == username => fits(key),
             _ => self.users.offer(&asked, &mut fits) || self.secrets.offer(&asked, &mut fits),
         };
         match found {
-            Some(key) if known && realm_is_ours => Ok(Proof { key, integrity }),
+            Some(key) if known && realm_is_ours => Ok(Proof {
+                realm: Arc::clone(&self.realm),
+                username: username.into(),
+                owner: self.secrets.name_of(username).into(),
+                key,
+                integrity,
+            }),
             _ => Err(Refusal::WrongCredentials),
         }
     }
@@ -161,5 +180,6 @@ fn verifies(message: &Message<'_>, integrity: Integrity, key: LongTermKey) -> bo
     match integrity {
         Integrity::Sha1 => message.verify_integrity(&stun::Key::new(key.bytes())),
         Integrity::Sha256 => message.verify_integrity_sha256(&stun::KeySha256::new(key.bytes())),
+        Integrity::Absent => false,
     }
 }

@@ -8,6 +8,7 @@
 //! Success is told only when every socket is there.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pointsman_wire::clock::Now;
@@ -105,26 +106,29 @@ impl Server {
         style: ReplyStyle,
     ) -> Result<Granted, Rejection> {
         let wish = Wish::read(message)?;
-        let username = message.username().ok_or(Rejection::BAD_REQUEST)?;
-        let owner = self.auth.owner(username);
-        if self.allocations.len() >= self.config.allocations_max
-            || self.owners.get(owner).is_some_and(|count| *count >= self.config.user_allocations_max)
-        {
+        if self.allocations.len() >= self.config.allocations_max {
             return Err(Rejection::QUOTA_REACHED);
         }
         let (family, refused_family) = self.families(&wish)?;
         if wish.even_port == EvenPort::EvenAndReserve && self.reservations.len() >= self.config.reservations_max {
             return Err(Rejection::INSUFFICIENT_CAPACITY);
         }
+        // What is taken here is given back when the allocation goes.
+        let bps = self.ledger.take(&proof.realm, &proof.owner, &self.auth.quota(&proof.realm))?;
         let reserved = match wish.token {
-            Some(token) if token.shard() == self.shard => Some(self.claim(token, wish.family)?),
+            Some(token) if token.shard() == self.shard => {
+                let claimed = self.claim(token, wish.family);
+                Some(claimed.inspect_err(|_| self.ledger.give_back(&proof.realm, &proof.owner, bps))?)
+            }
             Some(_) | None => None,
         };
         let lifetime_s = self.lifetime_s(wish.lifetime_s);
         let allocation = Allocation::new(Beginning {
             client,
-            username,
-            owner,
+            username: &proof.username,
+            owner: &proof.owner,
+            realm: Arc::clone(&proof.realm),
+            bps,
             key: proof.key,
             transaction: message.transaction_id(),
             refused_family,
@@ -182,7 +186,6 @@ impl Server {
     }
 
     fn insert(&mut self, allocation: Allocation) -> u32 {
-        *self.owners.entry(allocation.owner.clone()).or_default() += 1;
         let (client, expires) = (allocation.client, allocation.expires);
         let index = u32::try_from(self.allocations.insert(allocation)).unwrap_or(u32::MAX);
         self.clients.insert(client, index);
@@ -425,13 +428,7 @@ impl Server {
     pub(super) fn delete(&mut self, index: u32) {
         let Some(allocation) = self.allocations.try_remove(index as usize) else { return };
         self.clients.remove(&allocation.client);
-        let none_left = self.owners.get_mut(&allocation.owner).is_some_and(|count| {
-            *count = count.saturating_sub(1);
-            *count == 0
-        });
-        if none_left {
-            self.owners.remove(&allocation.owner);
-        }
+        self.ledger.give_back(&allocation.realm, &allocation.owner, allocation.bps);
         let next_port = allocation.opening.and_then(|opening| opening.next_port);
         for port in allocation.relays.iter().flatten().map(|own| own.port).chain(next_port) {
             self.close_relay(port);

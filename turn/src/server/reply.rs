@@ -8,6 +8,7 @@ use pointsman_wire::stun::{self, Class, Message, Method, OutOfSpace, Transaction
 use super::Server;
 use crate::allocation::ReplyStyle;
 use crate::auth::{Integrity, LongTermKey, Refusal};
+use crate::ledger::QuotaError;
 use crate::stats::DropReason;
 use crate::verdict::{Output, Verdict};
 
@@ -56,6 +57,14 @@ impl Rejection {
 impl From<Malformed> for Rejection {
     fn from(_: Malformed) -> Self {
         Self::BAD_REQUEST
+    }
+}
+
+impl From<QuotaError> for Rejection {
+    fn from(error: QuotaError) -> Self {
+        match error {
+            QuotaError::Total | QuotaError::User | QuotaError::Bandwidth => Self::QUOTA_REACHED,
+        }
     }
 }
 
@@ -162,7 +171,7 @@ fn close(writer: &mut Writer<'_>, key: Option<(LongTermKey, Integrity)>, fingerp
     match key {
         Some((key, Integrity::Sha1)) => _ = writer.integrity(&stun::Key::new(key.bytes())),
         Some((key, Integrity::Sha256)) => _ = writer.integrity_sha256(&stun::KeySha256::new(key.bytes())),
-        None => {}
+        Some((_, Integrity::Absent)) | None => {}
     }
     if fingerprint {
         writer.fingerprint();

@@ -92,7 +92,7 @@ impl Server {
         let index = index.ok_or(Rejection::ALLOCATION_MISMATCH)?;
         let allocation = self.allocations.get(index as usize).ok_or(Rejection::ALLOCATION_MISMATCH)?;
         // RFC 8656 section 5: an allocation answers to those who made it.
-        if Some(&*allocation.username) != message.username() {
+        if allocation.username != proof.username || allocation.realm != proof.realm {
             return Err(Rejection::WRONG_CREDENTIALS);
         }
         // Its client has not been told that it exists.

@@ -392,7 +392,7 @@ fn a_refresh_of_a_family_that_is_not_there_is_443() {
 
 #[test]
 fn quotas_of_a_user_and_of_all() {
-    let mut world = World::new(Config { user_allocations_max: 2, allocations_max: 3, ..config() });
+    let mut world = World::new(Config { user_quota: 2, allocations_max: 3, ..config() });
     let mut clients: Vec<Client> = (0..2).map(|n| world.allocated(&format!("203.0.113.1:{}", 1000 + n)).0).collect();
     let mut third = Client::new("203.0.113.1:1009");
     assert_eq!(code_of(&world.allocate(&mut third, |_| ())), 486);

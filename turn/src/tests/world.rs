@@ -1,6 +1,7 @@
 //! The world that a server is tested in: it plays the engine, and lends clients that know the protocol.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pointsman_wire::clock::Now;
@@ -10,7 +11,7 @@ use pointsman_wire::stun::{self, Class, Message, Method, TransactionId, Writer};
 
 use crate::auth::LongTermKey;
 use crate::config::{Config, Secret};
-use crate::{OpenError, Output, RelayPort, RelaySource, ReservationToken, Server, Verdict};
+use crate::{Ledger, LookupId, OpenError, Output, RelayPort, RelaySource, ReservationToken, Server, Verdict};
 
 pub(super) const REALM: &str = "example.org";
 pub(super) const SERVER: &str = "198.51.100.1:3478";
@@ -41,6 +42,8 @@ pub(super) struct World {
     pub(super) wanted: Vec<(RelayPort, ReservationToken)>,
     /// Answers that had to wait.
     pub(super) late: Vec<(FiveTuple, Vec<u8>)>,
+    /// Keys that are asked for: whose.
+    pub(super) lookups: Vec<(LookupId, String, Vec<u8>)>,
     pub(super) hold_sockets: bool,
     pub(super) held: Vec<(RelayPort, SocketAddr)>,
     transactions: u64,
@@ -58,14 +61,21 @@ impl World {
     }
 
     pub(super) fn on_shard(config: Config, shard: u16) -> Self {
+        let ledger = Arc::new(Ledger::new(config.relay_ports.clone()));
+        Self::with_ledger(config, ledger, shard)
+    }
+
+    /// One of several shards of a server.
+    pub(super) fn with_ledger(config: Config, ledger: Arc<Ledger>, shard: u16) -> Self {
         let now = Now { mono: some_instant(), unix: Duration::from_secs(1_800_000_000) };
         Self {
-            server: Server::new(config, [42; 32], ShardId(shard), now),
+            server: Server::new(config, ledger, [42; 32], ShardId(shard), now),
             now,
             open: Vec::new(),
             taken: Box::new(|_| false),
             wanted: Vec::new(),
             late: Vec::new(),
+            lookups: Vec::new(),
             hold_sockets: false,
             held: Vec::new(),
             transactions: 0,
@@ -111,6 +121,7 @@ impl World {
                     assert_eq!(shard, token.shard());
                     self.wanted.push((relay, token));
                 }
+                Output::LookupKey { lookup, realm, username } => self.lookups.push((lookup, realm.into(), username.into_vec())),
                 Output::CloseRelay { relay } => {
                     let before = self.open.len() + self.held.len() + self.wanted.len();
                     self.open.retain(|(r, _)| *r != relay);
