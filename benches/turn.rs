@@ -68,7 +68,7 @@ impl Bench {
     fn allocate(&mut self, client: FiveTuple) {
         self.request(client, Method::ALLOCATE, |writer| _ = writer.first_of_four(Type::REQUESTED_TRANSPORT, 17));
         while let Some(output) = self.server.poll_output() {
-            if let Output::OpenRelay { relay, from: RelaySource::Fresh { address } } = output {
+            if let Output::OpenRelay { relay, from: RelaySource::Fresh { address }, .. } = output {
                 self.server.handle_relay_opened(self.now, relay, Ok(address));
                 self.clients.push((client, relay));
             }

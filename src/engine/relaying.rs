@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use mio::Registry;
-use pointsman_turn::{KeyAnswer, OpenError, Output, RelayPort, RelaySource, ReservationToken, Server, Verdict};
+use pointsman_turn::{KeyAnswer, OpenError, Output, RelayPort, RelaySource, RelayTransport, ReservationToken, Server, Verdict};
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple, ShardId};
 
@@ -148,10 +148,22 @@ impl Relaying {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Reply { client, bytes } => put(around.transmit, &client, &[&bytes]),
-                Output::OpenRelay { relay, from } => self.begin_opening(now, relay, from, around),
+                Output::OpenRelay { relay, from, transport: RelayTransport::Udp } => self.begin_opening(now, relay, from, around),
+                Output::OpenRelay { relay, transport: RelayTransport::Tcp, .. } => {
+                    self.server.handle_relay_opened(now, relay, Err(OpenError::Failed));
+                }
                 Output::CloseRelay { relay } => self.close(relay, around),
                 // Nothing looks keys up yet.
                 Output::LookupKey { lookup, .. } => self.server.handle_key(now, lookup, KeyAnswer::Unavailable),
+                // Never asked for yet.
+                Output::AdoptRelay { .. }
+                | Output::ConnectPeer { .. }
+                | Output::Join { .. }
+                | Output::CloseConnection { .. }
+                | Output::CloseClient { .. }
+                | Output::MoveClient { .. }
+                | Output::ToShard { .. }
+                | Output::Note(_) => {}
             }
         }
     }
@@ -196,13 +208,14 @@ impl Relaying {
 /// Carries out a verdict's sending.
 fn send(server: &Server, verdict: &Verdict, datagram: &[u8], transmit: &mut Transmit) {
     match verdict {
-        Verdict::ToPeer { relay, peer, payload } => to_peer(transmit, *relay, *peer, datagram, payload.clone()),
+        Verdict::ToPeer { relay, peer, payload, dont_fragment: _ } => to_peer(transmit, *relay, *peer, datagram, payload.clone()),
         Verdict::ToClient { client, header } => put(transmit, client, &[header, datagram]),
         Verdict::Indication { client, padding } => {
             put(transmit, client, &[server.scratch(), datagram, &[0; 3][..(*padding).min(3)]]);
         }
         Verdict::Reply { client } => put(transmit, client, &[server.scratch()]),
-        Verdict::Handled | Verdict::Drop(_) => {}
+        // Never decided yet: to media, and from another of our addresses.
+        Verdict::ToMedia { .. } | Verdict::ReplyFrom { .. } | Verdict::Handled | Verdict::Drop(_) => {}
     }
 }
 

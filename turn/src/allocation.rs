@@ -16,7 +16,7 @@ use crate::verdict::{RelayPort, ReservationToken};
 const CHANNEL_QUARANTINE: Duration = Duration::from_secs(300);
 
 /// RFC 8656 section 2: what a client has between Allocate and expiry.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Allocation {
     pub(crate) client: FiveTuple,
     /// Who made it, exactly as sent: later requests must come from the same.
@@ -55,7 +55,7 @@ pub(crate) struct OwnRelay {
 }
 
 /// What an Allocate still waits for, and how to answer it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) tries_left: u8,
     pub(crate) even_port: EvenPort,
@@ -80,7 +80,7 @@ pub(crate) enum EvenPort {
     EvenAndReserve,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Permission {
     pub(crate) peer: IpAddr,
     /// Only our own media and relay ports, the address being ours.
@@ -88,7 +88,7 @@ pub(crate) struct Permission {
     expires: Instant,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Channel {
     pub(crate) number: u16,
     pub(crate) peer: SocketAddr,

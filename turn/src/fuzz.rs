@@ -59,6 +59,8 @@ fn check(server: &Server, verdict: &Verdict, datagram: &[u8]) {
             assert!(start <= end && *end <= datagram.len());
             assert_ne!(peer.port(), 0);
         }
+        Verdict::ToMedia { payload: Range { start, end }, .. } => assert!(start <= end && *end <= datagram.len()),
+        Verdict::ReplyFrom { client, to, .. } => assert_eq!(client.remote.ip(), to.ip()),
         Verdict::Reply { .. } => assert!(server.scratch().len() >= 20 && server.scratch().len() <= 512),
         Verdict::Indication { padding, .. } => assert_eq!((datagram.len() + padding) % 4, 0),
         Verdict::ToClient { .. } | Verdict::Handled | Verdict::Drop(_) => {}
@@ -70,7 +72,7 @@ fn drain(server: &mut Server, now: Now, open: &mut Vec<RelayPort>) {
     while let Some(output) = server.poll_output() {
         match output {
             Output::Reply { bytes, .. } => assert!(bytes.len() >= 20),
-            Output::OpenRelay { relay, from: RelaySource::Fresh { address } } => {
+            Output::OpenRelay { relay, from: RelaySource::Fresh { address }, .. } => {
                 if open.len() < RELAYS_MAX && address.port() % 7 != 0 {
                     open.push(relay);
                     server.handle_relay_opened(now, relay, Ok(address));
@@ -78,7 +80,7 @@ fn drain(server: &mut Server, now: Now, open: &mut Vec<RelayPort>) {
                     server.handle_relay_opened(now, relay, Err(crate::OpenError::InUse));
                 }
             }
-            Output::OpenRelay { relay, from: RelaySource::Reserved { .. } } => {
+            Output::OpenRelay { relay, from: RelaySource::Reserved { .. }, .. } => {
                 server.handle_relay_opened(now, relay, Err(crate::OpenError::NoReservation));
             }
             Output::LookupKey { lookup, .. } => server.handle_key(now, lookup, KeyAnswer::Unknown),
@@ -87,6 +89,14 @@ fn drain(server: &mut Server, now: Now, open: &mut Vec<RelayPort>) {
                 open.retain(|r| *r != relay);
                 assert_eq!(open.len() + 1, before, "only what is open is closed");
             }
+            Output::AdoptRelay { .. }
+            | Output::ConnectPeer { .. }
+            | Output::Join { .. }
+            | Output::CloseConnection { .. }
+            | Output::CloseClient { .. }
+            | Output::MoveClient { .. }
+            | Output::ToShard { .. }
+            | Output::Note(_) => {}
         }
     }
 }

@@ -16,12 +16,14 @@ pub mod config;
 mod fuzz;
 pub mod ledger;
 mod limiter;
+mod moving;
 pub mod peers;
 pub mod realms;
 mod rng;
 mod server;
 pub mod stats;
 mod verdict;
+pub mod view;
 
 #[cfg(test)]
 mod tests;
@@ -30,8 +32,13 @@ pub use config::Config;
 #[cfg(any(test, feature = "fuzz"))]
 pub use fuzz::fuzz;
 pub use ledger::{Ledger, PortWish, Quota, QuotaError};
+pub use moving::{Moved, ShardMessage};
 pub use peers::AddressRange;
 pub use realms::{OauthKey, Realm, RealmRange, Rules, TokenAlgorithm};
 pub use server::Server;
 pub use stats::{DropReason, Stats};
-pub use verdict::{KeyAnswer, LookupId, OpenError, Output, RelayPort, RelaySource, ReservationToken, Verdict};
+pub use verdict::{
+    ConnectError, ConnectionId, Icmp, KeyAnswer, LookupId, OpenError, Output, RelayPort, RelaySource, RelayTransport, ReservationToken,
+    Verdict,
+};
+pub use view::{AllocationId, AllocationView, Note};

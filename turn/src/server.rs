@@ -24,11 +24,13 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::limiter::Limiter;
+use crate::moving::ShardMessage;
 use crate::peers::PeerPolicy;
 use crate::realms::Rules;
 use crate::rng::Rng;
 use crate::stats::{DropReason, Stats};
-use crate::verdict::{KeyAnswer, LookupId, Output, RelayPort, ReservationToken, Verdict};
+use crate::verdict::{ConnectError, ConnectionId, Icmp, KeyAnswer, LookupId, Output, RelayPort, ReservationToken, Verdict};
+use crate::view::{AllocationId, AllocationView};
 
 /// The longest answer: an Allocate success with two addresses and a token takes 200 bytes, a challenge 100 and the realm.
 const SCRATCH_LEN: usize = 512;
@@ -152,6 +154,50 @@ impl Server {
     /// From now on these rules hold, besides the configuration, instead of those of the last call. Allocations go on as they are.
     pub fn update(&mut self, _now: Now, _rules: &Arc<Rules>) {}
 
+    /// A client's TCP or TLS connection or DTLS association is gone: its allocation goes, unless mobility keeps it.
+    pub fn handle_client_closed(&mut self, _now: Now, client: FiveTuple) {
+        if let Some(index) = self.clients.get(&client).copied() {
+            self.delete(index);
+        }
+    }
+
+    /// An ICMP error about a datagram that this relay sent to the peer (RFC 8656 section 11.5).
+    pub fn handle_peer_error(&mut self, _now: Now, _relay: RelayPort, _peer: SocketAddr, _icmp: Icmp) -> Verdict {
+        self.verdict(Err(DropReason::UnknownRelay))
+    }
+
+    /// Our media has `len` bytes for the client behind `relayed`, from the address `media` that the client knows as its peer. The
+    /// verdict is [`Verdict::ToClient`] or [`Verdict::Indication`], as for a datagram from a peer.
+    pub fn handle_media_datagram(&mut self, _now: Now, _relayed: SocketAddr, _media: SocketAddr, _len: usize) -> Verdict {
+        self.verdict(Err(DropReason::UnknownRelay))
+    }
+
+    /// The end of [`Output::ConnectPeer`].
+    pub fn handle_peer_connected(&mut self, _now: Now, _connection: ConnectionId, _result: Result<(), ConnectError>) {}
+
+    /// A peer connected to a TCP relay: `None` means close it; else its client is told, and nothing is read from the peer before
+    /// [`Output::Join`] (RFC 6062 section 5.3).
+    pub fn handle_peer_accepted(&mut self, _now: Now, _relay: RelayPort, _peer: SocketAddr) -> Option<ConnectionId> {
+        None
+    }
+
+    /// Either end of a connection with a peer is gone, joined or not, and the engine has closed both.
+    pub fn handle_connection_closed(&mut self, _now: Now, _connection: ConnectionId) {}
+
+    /// Another shard's [`Output::ToShard`]. Its sockets are asked for with [`Output::AdoptRelay`] before anything else happens.
+    pub fn handle_shard_message(&mut self, _now: Now, _message: ShardMessage) {}
+
+    /// All allocations of this shard, for the operator's view: not on the packet path.
+    pub fn allocations(&self, now: Now) -> impl Iterator<Item = AllocationView> {
+        let _ = now;
+        std::iter::empty()
+    }
+
+    /// Ends an allocation; false if there is none of this id.
+    pub fn kill(&mut self, _now: Now, _allocation: AllocationId) -> bool {
+        false
+    }
+
     /// Time has come to [`Self::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Now) {
         while let Some(timer) = self.timers.pop(now.mono) {
@@ -197,7 +243,7 @@ impl Server {
         let relay = allocation.relay(Family::of(&peer.ip())).ok_or(DropReason::WrongFamily)?;
         let payload = channel_data::HEADER_LEN..channel_data::HEADER_LEN + message.data.len();
         self.count_to_peer(payload.len());
-        Ok(Verdict::ToPeer { relay, peer, payload })
+        Ok(Verdict::ToPeer { relay, peer, payload, dont_fragment: false })
     }
 
     fn handle_stun(&mut self, now: Now, client: FiveTuple, datagram: &[u8]) -> Result<Verdict, DropReason> {
@@ -235,7 +281,7 @@ impl Server {
             return Err(DropReason::DeniedPeer);
         }
         self.count_to_peer(payload.len());
-        Ok(Verdict::ToPeer { relay, peer, payload })
+        Ok(Verdict::ToPeer { relay, peer, payload, dont_fragment: message.has_dont_fragment() })
     }
 
     fn relay_to_client(&mut self, now: Now, relay: RelayPort, peer: SocketAddr, datagram: &[u8]) -> Result<Verdict, DropReason> {

@@ -22,7 +22,7 @@ use super::{Relay, RelayOwner, Reservation, Server, Timer};
 use crate::allocation::{Allocation, Beginning, EvenPort, Opening, OwnRelay, ReplyStyle};
 use crate::auth::Proof;
 use crate::stats::DropReason;
-use crate::verdict::{OpenError, Output, RelayPort, RelaySource, ReservationToken, Verdict};
+use crate::verdict::{OpenError, Output, RelayPort, RelaySource, RelayTransport, ReservationToken, Verdict};
 
 /// The only transport that a relayed address may have here: UDP.
 const TRANSPORT_UDP: u8 = 17;
@@ -152,7 +152,11 @@ impl Server {
             (None, Some(token)) => {
                 let port = self.new_relay(index, wish.family.unwrap_or(Family::V4));
                 self.give(index, port);
-                self.outputs.push_back(Output::OpenRelay { relay: port, from: RelaySource::Reserved { token, shard: token.shard() } });
+                self.outputs.push_back(Output::OpenRelay {
+                    relay: port,
+                    from: RelaySource::Reserved { token, shard: token.shard() },
+                    transport: RelayTransport::Udp,
+                });
                 Ok(Granted::Later)
             }
             (None, None) => {
@@ -232,7 +236,11 @@ impl Server {
             let port = self.new_relay(index, family);
             if let (Some(opening), Some(address)) = (self.opening(index), next) {
                 opening.next_port = Some(port);
-                self.outputs.push_back(Output::OpenRelay { relay: port, from: RelaySource::Fresh { address } });
+                self.outputs.push_back(Output::OpenRelay {
+                    relay: port,
+                    from: RelaySource::Fresh { address },
+                    transport: RelayTransport::Udp,
+                });
             }
             return;
         }
@@ -292,7 +300,11 @@ impl Server {
         let (Some(ip), Some(port)) = (self.relay_address(family), self.draw_port(even_port)) else { return self.fail(index) };
         let relay = self.new_relay(index, family);
         self.give(index, relay);
-        self.outputs.push_back(Output::OpenRelay { relay, from: RelaySource::Fresh { address: SocketAddr::new(ip, port) } });
+        self.outputs.push_back(Output::OpenRelay {
+            relay,
+            from: RelaySource::Fresh { address: SocketAddr::new(ip, port) },
+            transport: RelayTransport::Udp,
+        });
     }
 
     /// Any port of the range, each time anew, so that one port says nothing about the next.

@@ -153,7 +153,15 @@ impl Server {
                 let bytes = self.scratch().into();
                 self.outputs.push_back(Output::Reply { client, bytes });
             }
-            Ok(Verdict::ToPeer { .. } | Verdict::ToClient { .. } | Verdict::Indication { .. } | Verdict::Handled | Verdict::Drop(_)) => {}
+            Ok(
+                Verdict::ToPeer { .. }
+                | Verdict::ToMedia { .. }
+                | Verdict::ToClient { .. }
+                | Verdict::Indication { .. }
+                | Verdict::ReplyFrom { .. }
+                | Verdict::Handled
+                | Verdict::Drop(_),
+            ) => {}
             Err(reason) => self.stats.count_drop(reason),
         }
     }

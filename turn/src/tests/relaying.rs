@@ -11,7 +11,7 @@ const PEER: &str = "192.0.2.1:9000";
 /// The bytes that a peer would get.
 fn to_peer(world: &mut World, client: &Client, datagram: &[u8]) -> Result<(RelayPort, String, Vec<u8>), DropReason> {
     match world.client_sends(client.path, datagram) {
-        Verdict::ToPeer { relay, peer, payload } => Ok((relay, peer.to_string(), datagram[payload].to_vec())),
+        Verdict::ToPeer { relay, peer, payload, .. } => Ok((relay, peer.to_string(), datagram[payload].to_vec())),
         Verdict::Drop(reason) => Err(reason),
         other => panic!("{other:?}"),
     }

@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) lookups: Vec<(LookupId, String, Vec<u8>)>,
     pub(super) hold_sockets: bool,
     pub(super) held: Vec<(RelayPort, SocketAddr)>,
+    /// Outputs about connections, shards and notes.
+    pub(super) others: Vec<Output>,
     transactions: u64,
 }
 
@@ -78,6 +80,7 @@ impl World {
             lookups: Vec::new(),
             hold_sockets: false,
             held: Vec::new(),
+            others: Vec::new(),
             transactions: 0,
         }
     }
@@ -115,9 +118,11 @@ impl World {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Reply { client, bytes } => self.late.push((client, bytes.into_vec())),
-                Output::OpenRelay { relay, from: RelaySource::Fresh { address } } if self.hold_sockets => self.held.push((relay, address)),
-                Output::OpenRelay { relay, from: RelaySource::Fresh { address } } => self.bind(relay, address),
-                Output::OpenRelay { relay, from: RelaySource::Reserved { token, shard } } => {
+                Output::OpenRelay { relay, from: RelaySource::Fresh { address }, .. } if self.hold_sockets => {
+                    self.held.push((relay, address))
+                }
+                Output::OpenRelay { relay, from: RelaySource::Fresh { address }, .. } => self.bind(relay, address),
+                Output::OpenRelay { relay, from: RelaySource::Reserved { token, shard }, .. } => {
                     assert_eq!(shard, token.shard());
                     self.wanted.push((relay, token));
                 }
@@ -129,6 +134,14 @@ impl World {
                     self.wanted.retain(|(r, _)| *r != relay);
                     assert_eq!(self.open.len() + self.held.len() + self.wanted.len() + 1, before, "closed what was not open");
                 }
+                other @ (Output::AdoptRelay { .. }
+                | Output::ConnectPeer { .. }
+                | Output::Join { .. }
+                | Output::CloseConnection { .. }
+                | Output::CloseClient { .. }
+                | Output::MoveClient { .. }
+                | Output::ToShard { .. }
+                | Output::Note(_)) => self.others.push(other),
             }
         }
     }
