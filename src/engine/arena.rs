@@ -8,7 +8,7 @@
 //! by its maximum of datagrams and by the kernel's maximum of bytes. A later datagram joins its destination's *latest* train
 //! only, so the order per destination is kept.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
@@ -30,6 +30,8 @@ pub struct Route {
     /// Local address to leave from; `None` leaves it to the socket.
     pub from: Option<IpAddr>,
     pub to: SocketAddr,
+    /// Routers must not cut it (RFC 8656 section 14).
+    pub dont_fragment: bool,
 }
 
 /// Datagrams that leave together.
@@ -63,11 +65,9 @@ pub struct SendArena {
     parts: Vec<Part>,
     /// Most entries of `trains` and of `parts`.
     trains_max: usize,
-    /// The latest train of every destination.
-    latest: HashMap<Route, u32, RandomState>,
-    /// Where the slot that was handed out last goes, and the latest train there.
-    route: Option<Route>,
-    train: u32,
+    latest: Latest,
+    /// Where the last datagram went, and its train: datagrams come in runs.
+    last: Option<(Route, u32)>,
 }
 
 impl SendArena {
@@ -78,9 +78,8 @@ impl SendArena {
             trains: Vec::with_capacity(trains_max),
             parts: Vec::with_capacity(trains_max),
             trains_max,
-            latest: HashMap::with_capacity_and_hasher(trains_max, RandomState::default()),
-            route: None,
-            train: NONE,
+            latest: Latest::new(trains_max),
+            last: None,
         }
     }
 
@@ -90,37 +89,40 @@ impl SendArena {
     }
 
     /// Space for one datagram of at most `len` bytes. `None` when there is no room. Not committed, it is handed out again.
-    pub fn slot(&mut self, route: &Route, len: usize) -> Option<&mut [u8]> {
+    pub fn slot(&mut self, len: usize) -> Option<&mut [u8]> {
         if !self.has_room(len) {
             return None;
-        }
-        if self.route.as_ref() != Some(route) {
-            self.route = Some(*route);
-            self.train = self.latest.get(route).copied().unwrap_or(NONE);
         }
         Some(&mut self.bytes[self.tail..self.tail + len])
     }
 
+    /// The first `len` bytes of the last slot, before they are committed.
+    pub fn last_slot(&self, len: usize) -> Option<&[u8]> {
+        self.bytes.get(self.tail..self.tail + len)
+    }
+
     /// The first `len` bytes of the last slot are a datagram. `train_max` is 1 where trains do not work.
-    pub fn commit(&mut self, len: usize, train_max: u16) {
-        let Some(route) = self.route else { return };
+    pub fn commit(&mut self, route: &Route, len: usize, train_max: u16) {
         let start = self.tail as u32;
         let end = start + len as u32;
         debug_assert!(end as usize <= self.bytes.len());
         self.tail = end as usize;
-        let joined = self.trains.get_mut(self.train as usize).is_some_and(|train| train.join(&mut self.parts, start, end, train_max));
-        if !joined {
-            self.begin(route, start, end);
-        }
+        let latest = match &self.last {
+            Some((last, train)) if last == route => *train,
+            _ => self.latest.find(route, &self.trains),
+        };
+        let joined = self.trains.get_mut(latest as usize).is_some_and(|train| train.join(&mut self.parts, start, end, train_max));
+        let train = if joined { latest } else { self.begin(route, start, end) };
+        self.last = Some((*route, train));
     }
 
-    fn begin(&mut self, route: Route, start: u32, end: u32) {
+    fn begin(&mut self, route: &Route, start: u32, end: u32) -> u32 {
         let len = end - start;
         let part = self.parts.len() as u32;
         self.parts.push(Part { start, end, next: NONE });
-        self.train = self.trains.len() as u32;
+        let train = self.trains.len() as u32;
         self.trains.push(Train {
-            route,
+            route: *route,
             segment: len as u16,
             count: 1,
             bytes: len,
@@ -130,12 +132,8 @@ impl SendArena {
             first_part: part,
             last_part: part,
         });
-        self.latest.insert(route, self.train);
-    }
-
-    /// Where the slot that was handed out last goes.
-    pub fn current(&self) -> Option<&Route> {
-        self.route.as_ref()
+        self.latest.set(train, &self.trains);
+        train
     }
 
     pub fn trains(&self) -> &[Train] {
@@ -175,8 +173,7 @@ impl SendArena {
         self.trains.clear();
         self.parts.clear();
         self.latest.clear();
-        self.route = None;
-        self.train = NONE;
+        self.last = None;
     }
 }
 
@@ -207,6 +204,61 @@ impl Train {
         parts.push(Part { start, end, next: NONE });
         self.last_part = part;
         self.parts += 1;
+    }
+}
+
+/// The latest train of every destination: an open table, twice as large as it ever gets full, whose entries name the turn that they are
+/// of. Emptying it is one addition, where a map would be wiped once per turn.
+struct Latest {
+    places: Vec<Place>,
+    epoch: u32,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    epoch: u32,
+    train: u32,
+}
+
+impl Latest {
+    fn new(trains_max: usize) -> Self {
+        let places = (2 * trains_max).next_power_of_two();
+        Self { places: vec![Place { epoch: 0, train: NONE }; places], epoch: 1, hasher: RandomState::default() }
+    }
+
+    fn find(&self, route: &Route, trains: &[Train]) -> u32 {
+        self.places.get(self.place_of(route, trains)).filter(|place| place.epoch == self.epoch).map_or(NONE, |place| place.train)
+    }
+
+    /// Train number `train` is its destination's latest.
+    fn set(&mut self, train: u32, trains: &[Train]) {
+        let Some(route) = trains.get(train as usize).map(|train| &train.route) else { return };
+        let at = self.place_of(route, trains);
+        if let Some(place) = self.places.get_mut(at) {
+            *place = Place { epoch: self.epoch, train };
+        }
+    }
+
+    fn clear(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.places.fill(Place { epoch: 0, train: NONE });
+            self.epoch = 1;
+        }
+    }
+
+    /// Where the destination stands, or the free place where it belongs: there are at most half as many destinations as places.
+    fn place_of(&self, route: &Route, trains: &[Train]) -> usize {
+        let mask = self.places.len() - 1;
+        let mut at = self.hasher.hash_one(route) as usize & mask;
+        while let Some(place) = self.places.get(at).filter(|place| place.epoch == self.epoch) {
+            if trains.get(place.train as usize).is_some_and(|train| train.route == *route) {
+                break;
+            }
+            at = (at + 1) & mask;
+        }
+        at
     }
 }
 

@@ -131,6 +131,8 @@ pub fn open_relay(address: SocketAddr, buffer: usize) -> io::Result<(std::net::U
     }
     socket.bind(&address.into())?;
     size_buffers(&socket, buffer);
+    // Without it clients do not learn that a peer is unreachable: nothing else is lost.
+    let _ = sys::keep_errors(socket.as_fd(), address.is_ipv4());
     let local = socket.local_addr()?.as_socket().unwrap_or(address);
     Ok((socket.into(), local))
 }

@@ -19,6 +19,9 @@ pub struct EngineConfig {
     pub udp_gso: bool,
     /// Datagrams that a shard takes in during one turn.
     pub batch_max: usize,
+    /// How long, in microseconds, a shard under load lets packets gather before it looks at its sockets again: fewer turns, longer
+    /// trains, and so much more delay. Only while packets come more often than this; 0 = never.
+    pub gather_us_max: u32,
     /// Messages that wait between two shards.
     pub mesh_ring_max: usize,
     /// Letters from control that wait in a shard's mailbox.
@@ -43,6 +46,7 @@ impl Default for EngineConfig {
             udp_gro: false,
             udp_gso: true,
             batch_max: 256,
+            gather_us_max: 0,
             mesh_ring_max: 2048,
             mailbox_max: 4096,
             events_max: 4096,

@@ -4,8 +4,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
-use pointsman_sfu::MeshMessage;
-use pointsman_turn::{RelayPort, ReservationToken};
+use pointsman_sfu::{MeshMessage, PacketRef};
+use pointsman_turn::{RelayPort, ReservationToken, ShardMessage};
 use pointsman_wire::net::ShardId;
 
 use super::wake::Bell;
@@ -25,7 +25,21 @@ pub enum Message {
         relay: RelayPort,
         socket: Option<(UdpSocket, SocketAddr)>,
     },
+    /// What one shard's TURN server tells another's, with the sockets that it names.
+    Turn {
+        message: ShardMessage,
+        sockets: MovedSockets,
+    },
+    /// Media for a client whose relayed address the receiver serves.
+    ToRelay {
+        relayed: SocketAddr,
+        media: SocketAddr,
+        datagram: PacketRef,
+    },
 }
+
+/// Relay sockets on their way, by the sender's numbers: one for each address family.
+pub type MovedSockets = [Option<(RelayPort, UdpSocket, SocketAddr)>; 2];
 
 /// One shard's ends of the mesh.
 pub(super) struct MeshPort {
@@ -64,14 +78,26 @@ pub(super) fn mesh(bells: &[Arc<Bell>], ring_len: usize) -> Vec<MeshPort> {
 impl MeshPort {
     /// Puts a message into the ring toward `shard`. `false` when it is full or when there is no such other shard.
     pub fn send(&mut self, shard: ShardId, message: Message) -> bool {
+        self.try_send(shard, message).is_ok()
+    }
+
+    /// The same, for a message that must not be lost: it comes back.
+    pub fn try_send(&mut self, shard: ShardId, message: Message) -> Result<(), Message> {
         let at = usize::from(shard.0);
-        if at == self.shard {
-            return false;
+        match self.peers.get_mut(at) {
+            Some(peer) if at != self.shard => {
+                peer.outbox.push(message)?;
+                peer.written = true;
+                Ok(())
+            }
+            Some(_) | None => Err(message),
         }
-        let Some(peer) = self.peers.get_mut(at) else { return false };
-        let taken = peer.outbox.push(message).is_ok();
-        peer.written |= taken;
-        taken
+    }
+
+    /// Whether there is such another shard.
+    pub fn reaches(&self, shard: ShardId) -> bool {
+        let at = usize::from(shard.0);
+        at != self.shard && at < self.peers.len()
     }
 
     /// Wakes the shards that were written to and sleep, and says how many. Once per turn.

@@ -13,6 +13,7 @@ mod config;
 mod mailbox;
 mod mesh;
 mod outgoing;
+mod pace;
 mod receive;
 mod relay;
 mod relaying;
@@ -43,6 +44,7 @@ pub use mailbox::{Busy, Event, Events, Mailboxes};
 pub use stats::{DropReason, FORWARD_LATENCY_BOUNDS, Histogram, Snapshot, Stats, TRAIN_LENGTH_BOUNDS};
 
 use bind::{ListenOptions, Listener, bind_all, supports_trains};
+use pace::Pace;
 use receive::Inbox;
 use relay::RelaySockets;
 use relaying::Relaying;
@@ -54,6 +56,9 @@ use wake::Bell;
 const STOP_MAX: Duration = Duration::from_secs(1);
 /// Exit code when a shard's thread panics: the process cannot serve without it, so the supervisor starts it anew.
 const PANIC_EXIT_CODE: i32 = 70;
+
+/// How much later than asked a shard may be woken that lets packets gather. The kernel's own 50 µs are as long as that may take.
+const TIMER_SLACK: Duration = Duration::from_micros(1);
 
 /// The running shards.
 pub struct Engine {
@@ -228,7 +233,11 @@ fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Resul
     let sfu = Sfu::new(config.sfu.clone(), links.shard, plan.shards, Arc::clone(&plan.identity), random_u64()?, now);
     let server = Server::new(config.turn.clone(), Arc::clone(&plan.ledger), plan.turn_seed, links.shard, now);
     let relaying = Relaying::new(server, links.shard, config.relay_sockets_max, config.relay_socket_buffer);
-    Shard::new(links, transmit, inbox, sfu, relaying, now)
+    let pace = Pace::new(Duration::from_micros(config.gather_us_max.into()));
+    if config.gather_us_max > 0 {
+        sys::set_timer_slack(TIMER_SLACK)?;
+    }
+    Shard::new(links, transmit, inbox, sfu, relaying, pace, now)
 }
 
 fn random_u64() -> io::Result<u64> {

@@ -1,7 +1,15 @@
-//! What the engine lends the forwarding unit: space in the send arena, and the mesh.
+//! What the engine lends the forwarding unit: space in the send arena, the mesh, and the way back to clients behind our own relays.
+//!
+//! ```text
+//! slot ─► sealed behind four free bytes ─► commit ─┬► a client of ours: out of a socket
+//!                                                  ├► relayed here: ChannelData's header into the four bytes, then likewise
+//!                                                  └► relayed by another shard: by reference through the mesh
+//! ```
 
-use pointsman_sfu::{Egress, MeshMessage, PACKET_LEN_MAX};
-use pointsman_wire::net::{FiveTuple, ShardId};
+use pointsman_sfu::{Egress, MeshMessage, PACKET_LEN_MAX, PacketPool};
+use pointsman_turn::{Server, Verdict};
+use pointsman_wire::clock::Now;
+use pointsman_wire::net::{FiveTuple, Protocol, ShardId};
 
 use super::mesh::{MeshPort, Message};
 use super::stats::DropReason;
@@ -9,19 +17,49 @@ use super::transmit::Transmit;
 
 /// What [`Egress::slot`] promises.
 const SLOT_LEN: usize = PACKET_LEN_MAX + 64;
+/// Packets on their way to relays of other shards. They are held no longer than two turns.
+const PACKETS_MAX: usize = 512;
 
 pub struct Outgoing<'a> {
+    pub now: Now,
     pub transmit: &'a mut Transmit,
     pub mesh: &'a mut MeshPort,
+    pub relays: Relays<'a>,
+    /// The path of the last slot, if it leads through our own relay.
+    pub relayed: Option<FiveTuple>,
 }
+
+/// What stands between media and the clients that reach it through our own relays.
+pub struct Relays<'a> {
+    pub shard: ShardId,
+    pub server: &'a mut Server,
+    pub parcels: &'a mut Parcels,
+}
+
+/// Packets for relays of other shards. Few participants live on another shard than their relay, so the space is taken when the first
+/// one does.
+#[derive(Debug, Default)]
+pub struct Parcels(Option<PacketPool>);
 
 impl Egress for Outgoing<'_> {
     fn slot(&mut self, to: &FiveTuple) -> Option<&mut [u8]> {
+        if matches!(to.protocol, Protocol::Relay(_)) {
+            self.relayed = Some(*to);
+            return self.transmit.framed_slot(SLOT_LEN);
+        }
+        self.relayed = None;
         self.transmit.slot(to, SLOT_LEN)
     }
 
     fn commit(&mut self, len: usize) {
-        self.transmit.commit(len.min(SLOT_LEN));
+        let len = len.min(SLOT_LEN);
+        match self.relayed {
+            None => self.transmit.commit(len),
+            Some(path) if path.protocol == Protocol::Relay(self.relays.shard) => {
+                frame(self.now, self.relays.server, self.transmit, &path, len);
+            }
+            Some(path) => self.pass_on(&path, len),
+        }
     }
 
     fn to_shard(&mut self, shard: ShardId, message: MeshMessage) -> bool {
@@ -33,5 +71,44 @@ impl Egress for Outgoing<'_> {
             stats.drop(DropReason::MeshFull, 1);
         }
         taken
+    }
+}
+
+impl Outgoing<'_> {
+    /// To a client whose relay another shard serves.
+    fn pass_on(&mut self, path: &FiveTuple, len: usize) {
+        let (Protocol::Relay(shard), Some(packet)) = (path.protocol, self.transmit.framed(len)) else { return };
+        let pool = self.relays.parcels.0.get_or_insert_with(|| PacketPool::new(PACKETS_MAX));
+        let copied = pool.take(|space| {
+            space.space().get_mut(..len)?.copy_from_slice(packet);
+            Some(len)
+        });
+        let sent =
+            copied.is_some_and(|datagram| self.mesh.send(shard, Message::ToRelay { relayed: path.remote, media: path.local, datagram }));
+        let stats = &mut self.transmit.stats;
+        if sent {
+            stats.mesh_out += 1;
+        } else {
+            stats.drop(DropReason::MeshFull, 1);
+        }
+    }
+}
+
+/// Media that another shard has for a client whose relay is here.
+pub fn deliver(now: Now, server: &mut Server, transmit: &mut Transmit, path: &FiveTuple, datagram: &[u8]) {
+    let Some(slot) = transmit.framed_slot(datagram.len()) else { return };
+    slot.copy_from_slice(datagram);
+    frame(now, server, transmit, path, datagram.len());
+}
+
+/// The last framed slot holds `len` bytes of media for the client behind `path.remote`.
+fn frame(now: Now, server: &mut Server, transmit: &mut Transmit, path: &FiveTuple, len: usize) {
+    match server.handle_media_datagram(now, path.remote, path.local, len) {
+        Verdict::ToClient { client, header } => transmit.commit_framed(&client, &header, len, 0),
+        Verdict::Indication { client, padding } => transmit.commit_framed(&client, server.scratch(), len, padding),
+        // Counted by the server.
+        Verdict::Drop(_) | Verdict::Handled => {}
+        // Nothing of these comes of media.
+        Verdict::ToPeer { .. } | Verdict::ToMedia { .. } | Verdict::Reply { .. } | Verdict::ReplyFrom { .. } => {}
     }
 }

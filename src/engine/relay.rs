@@ -11,6 +11,8 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use pointsman_turn::RelayPort;
 
+use super::sys;
+
 /// A shard's relay sockets, by the dense index of their [`RelayPort`].
 pub struct RelaySockets {
     sockets: Vec<Option<RelaySocket>>,
@@ -19,6 +21,8 @@ pub struct RelaySockets {
     token_first: usize,
     /// Those that may hold datagrams, first come first served. Each at most once.
     readable: VecDeque<u32>,
+    /// Those that have errors to tell, likewise.
+    erroneous: VecDeque<u32>,
 }
 
 /// One relayed transport address's socket.
@@ -28,12 +32,16 @@ struct RelaySocket {
     socket: UdpSocket,
     local: SocketAddr,
     queued: bool,
+    erroneous: bool,
+    /// What was last asked of the kernel for datagrams that leave here.
+    dont_fragment: bool,
 }
 
 impl RelaySockets {
     /// Sockets are waited for under the tokens from `token_first` on.
     pub fn new(sockets_max: usize, token_first: usize) -> Self {
-        Self { sockets: Vec::new(), sockets_max, open: 0, token_first, readable: VecDeque::with_capacity(sockets_max.min(1024)) }
+        let queue = || VecDeque::with_capacity(sockets_max.min(1024));
+        Self { sockets: Vec::new(), sockets_max, open: 0, token_first, readable: queue(), erroneous: queue() }
     }
 
     pub fn len(&self) -> usize {
@@ -54,7 +62,9 @@ impl RelaySockets {
         if self.sockets.len() <= at {
             self.sockets.resize_with(at + 1, || None);
         }
-        self.sockets[at] = Some(RelaySocket { relay, socket, local, queued: false });
+        // What it had asked of the kernel on another shard is not known here.
+        let dont_fragment = sys::set_dont_fragment(socket.as_fd(), local.is_ipv4(), false).is_err();
+        self.sockets[at] = Some(RelaySocket { relay, socket, local, queued: false, erroneous: false, dont_fragment });
         self.open += 1;
         // What arrived before announces itself no more.
         self.set_readable(relay.index);
@@ -69,6 +79,9 @@ impl RelaySockets {
         if removed.queued {
             self.readable.retain(|&queued| queued != relay.index);
         }
+        if removed.erroneous {
+            self.erroneous.retain(|&queued| queued != relay.index);
+        }
         if let Err(error) = registry.deregister(&mut SourceFd(&removed.socket.as_raw_fd())) {
             tracing::debug!(%error, "a relay socket was not registered");
         }
@@ -81,6 +94,17 @@ impl RelaySockets {
 
     pub fn fd(&self, index: u32) -> Option<BorrowedFd<'_>> {
         self.at(index).map(|relay| relay.socket.as_fd())
+    }
+
+    /// The socket, set to send datagrams that routers may cut or must not.
+    pub fn sending_fd(&mut self, index: u32, dont_fragment: bool) -> Option<BorrowedFd<'_>> {
+        let relay = self.sockets.get_mut(index as usize)?.as_mut()?;
+        if relay.dont_fragment != dont_fragment {
+            // Where the system does not know the option, datagrams leave as it likes.
+            let _ = sys::set_dont_fragment(relay.socket.as_fd(), relay.local.is_ipv4(), dont_fragment);
+            relay.dont_fragment = dont_fragment;
+        }
+        Some(relay.socket.as_fd())
     }
 
     /// The number of the relay whose socket has this token.
@@ -107,6 +131,31 @@ impl RelaySockets {
                 return Some((relay.relay, relay.local));
             }
         }
+    }
+
+    /// The kernel has errors to tell of datagrams that left through it.
+    pub fn set_erroneous(&mut self, index: u32) {
+        if let Some(Some(relay)) = self.sockets.get_mut(index as usize)
+            && !relay.erroneous
+        {
+            relay.erroneous = true;
+            self.erroneous.push_back(index);
+        }
+    }
+
+    /// The next socket that has errors to tell. [`Self::set_erroneous`] puts it back.
+    pub fn next_erroneous(&mut self) -> Option<RelayPort> {
+        loop {
+            let index = self.erroneous.pop_front()?;
+            if let Some(Some(relay)) = self.sockets.get_mut(index as usize) {
+                relay.erroneous = false;
+                return Some(relay.relay);
+            }
+        }
+    }
+
+    pub fn has_erroneous(&self) -> bool {
+        !self.erroneous.is_empty()
     }
 
     pub fn has_readable(&self) -> bool {

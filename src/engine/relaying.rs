@@ -2,24 +2,36 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use mio::Registry;
-use pointsman_turn::{KeyAnswer, OpenError, Output, RelayPort, RelaySource, RelayTransport, ReservationToken, Server, Verdict};
+use pointsman_sfu::Sfu;
+use pointsman_turn::{
+    Icmp, KeyAnswer, OpenError, Output, RelayPort, RelaySource, RelayTransport, ReservationToken, Server, ShardMessage, Verdict,
+};
 use pointsman_wire::clock::Now;
-use pointsman_wire::net::{Datagram, FiveTuple, ShardId};
+use pointsman_wire::net::{Datagram, FiveTuple, Protocol, ShardId};
 
 use super::bind::open_relay;
-use super::mesh::{MeshPort, Message};
+use super::mesh::{MeshPort, Message, MovedSockets};
+use super::outgoing::{Outgoing, Parcels, Relays, deliver};
 use super::receive::PeerInbox;
 use super::stats::DropReason;
+use super::sys::{self, SendError, Whence};
 use super::transmit::Transmit;
 
 /// Peers' datagrams of one turn.
 const PEER_BUDGET: usize = 256;
+/// ICMP errors of one turn, a system call each: who provokes them delays his own news of them.
+const ERROR_BUDGET: usize = 32;
 /// Sockets opened in one turn, some 30 µs each: a burst of allocations delays allocations, not media.
 const OPEN_BUDGET: usize = 16;
+/// Messages that wait for room in a ring. Each is a client's request.
+const UNSAID_MAX: usize = 1024;
+/// Between two lines in the log about ports that cannot be opened.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 pub struct Relaying {
     pub server: Server,
@@ -31,6 +43,12 @@ pub struct Relaying {
     /// Relays whose socket another shard was asked for.
     awaited: Vec<RelayPort>,
     socket_buffer: usize,
+    /// Sockets that came with the message that the server is just told.
+    arrived: MovedSockets,
+    /// What did not fit into the ring of its shard, in order.
+    unsaid: VecDeque<(ShardId, Message)>,
+    parcels: Parcels,
+    complaints: Complaints,
 }
 
 /// What a verdict may need besides the server.
@@ -38,6 +56,7 @@ pub struct Surroundings<'a> {
     pub transmit: &'a mut Transmit,
     pub mesh: &'a mut MeshPort,
     pub registry: &'a Registry,
+    pub sfu: &'a mut Sfu,
 }
 
 impl Relaying {
@@ -50,13 +69,29 @@ impl Relaying {
             opening_max: relay_sockets_max,
             awaited: Vec::new(),
             socket_buffer,
+            arrived: [None, None],
+            unsaid: VecDeque::new(),
+            parcels: Parcels::default(),
+            complaints: Complaints::default(),
         }
     }
 
-    /// A datagram of a client of TURN or STUN.
+    /// What media needs to leave this shard.
+    pub fn outgoing<'a>(&'a mut self, now: Now, transmit: &'a mut Transmit, mesh: &'a mut MeshPort) -> Outgoing<'a> {
+        let relays = Relays { shard: self.shard, server: &mut self.server, parcels: &mut self.parcels };
+        Outgoing { now, transmit, mesh, relays, relayed: None }
+    }
+
+    /// A datagram of a client of TURN or STUN, or a whole message from its stream.
     pub fn client_datagram(&mut self, now: Now, datagram: Datagram<'_>, around: &mut Surroundings<'_>) {
         let verdict = self.server.handle_client_datagram(now, datagram.path, datagram.bytes);
-        send(&self.server, &verdict, datagram.bytes, around.transmit);
+        self.carry_out(now, verdict, datagram.bytes, around);
+    }
+
+    /// Media that another shard has for the client behind one of our relayed addresses.
+    pub fn media_datagram(&mut self, now: Now, relayed: SocketAddr, media: SocketAddr, datagram: &[u8], around: &mut Surroundings<'_>) {
+        let path = self.path(relayed, media);
+        deliver(now, &mut self.server, around.transmit, &path, datagram);
         self.drain(now, around);
     }
 
@@ -96,19 +131,52 @@ impl Relaying {
         self.drain(now, around);
     }
 
+    /// Tells the server what ICMP said of datagrams that left through relays. Says whether more may wait.
+    pub fn peer_errors(&mut self, now: Now, around: &mut Surroundings<'_>) -> bool {
+        for _ in 0..ERROR_BUDGET {
+            let relays = &mut around.transmit.relays;
+            let Some(relay) = relays.next_erroneous() else { return false };
+            let Some(fd) = relays.fd(relay.index) else { continue };
+            match sys::receive_error(fd) {
+                Ok(None) => {}
+                Ok(Some(error)) => {
+                    relays.set_erroneous(relay.index);
+                    self.peer_error(now, relay, &error, around);
+                }
+                // One that cannot be read; others may wait behind it.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => relays.set_erroneous(relay.index),
+                Err(_) => {}
+            }
+        }
+        around.transmit.relays.has_erroneous()
+    }
+
+    fn peer_error(&mut self, now: Now, relay: RelayPort, error: &SendError, around: &mut Surroundings<'_>) {
+        let version_4 = error.to.is_ipv4();
+        let icmp = match error.whence {
+            Whence::Icmp { kind, code } => Icmp { version_4, kind, code, data: error.mtu },
+            Whence::TooLong => Icmp::too_big(version_4, error.mtu),
+            Whence::Other => return,
+        };
+        let verdict = self.server.handle_peer_error(now, relay, error.to, icmp);
+        send(&self.server, &verdict, &[], around.transmit);
+        self.drain(now, around);
+    }
+
     /// Does what is due: timers, sockets to open, outputs. Says whether something is left for the next turn.
     pub fn continue_work(&mut self, now: Now, around: &mut Surroundings<'_>) -> bool {
         if self.server.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.server.handle_timeout(now);
         }
         self.drain(now, around);
+        self.say_unsaid(around);
         for _ in 0..OPEN_BUDGET {
-            let Some((relay, address)) = self.opening.pop_front() else { return false };
-            let opened = self.open(relay, address, around);
+            let Some((relay, address)) = self.opening.pop_front() else { return !self.unsaid.is_empty() };
+            let opened = self.open(now, relay, address, around);
             self.server.handle_relay_opened(now, relay, opened);
             self.drain(now, around);
         }
-        !self.opening.is_empty()
+        !self.opening.is_empty() || !self.unsaid.is_empty()
     }
 
     /// A shard asks for a port that is reserved here.
@@ -118,9 +186,7 @@ impl Relaying {
             around.transmit.flush();
             around.transmit.relays.remove(around.registry, kept)
         });
-        if !around.mesh.send(to, Message::ReservationMoved { relay, socket }) {
-            around.transmit.stats.drop(DropReason::MeshFull, 1);
-        }
+        self.say(to, Message::ReservationMoved { relay, socket }, around);
         self.drain(now, around);
     }
 
@@ -129,7 +195,7 @@ impl Relaying {
         &mut self,
         now: Now,
         relay: RelayPort,
-        socket: Option<(std::net::UdpSocket, SocketAddr)>,
+        socket: Option<(UdpSocket, SocketAddr)>,
         around: &mut Surroundings<'_>,
     ) {
         let Some(at) = self.awaited.iter().position(|&awaited| awaited == relay) else { return };
@@ -144,10 +210,39 @@ impl Relaying {
         self.drain(now, around);
     }
 
+    /// Another shard's server has something to say, perhaps with sockets.
+    pub fn shard_message(&mut self, now: Now, message: ShardMessage, sockets: MovedSockets, around: &mut Surroundings<'_>) {
+        self.arrived = sockets;
+        self.server.handle_shard_message(now, message);
+        self.drain(now, around);
+        // Those that nobody adopted are closed.
+        self.arrived = [None, None];
+    }
+
+    fn carry_out(&mut self, now: Now, verdict: Verdict, message: &[u8], around: &mut Surroundings<'_>) {
+        match verdict {
+            Verdict::ToMedia { relayed, media, payload } => self.to_media(now, relayed, media, message.get(payload), around),
+            other => send(&self.server, &other, message, around.transmit),
+        }
+        self.drain(now, around);
+    }
+
+    /// To our own media, without a socket between.
+    fn to_media(&mut self, now: Now, relayed: SocketAddr, media: SocketAddr, payload: Option<&[u8]>, around: &mut Surroundings<'_>) {
+        let Some(bytes) = payload else { return };
+        let datagram = Datagram { path: self.path(relayed, media), bytes };
+        let mut out = self.outgoing(now, around.transmit, around.mesh);
+        around.sfu.handle_batch(now, std::iter::once(datagram), &mut out);
+    }
+
+    fn path(&self, relayed: SocketAddr, media: SocketAddr) -> FiveTuple {
+        FiveTuple { protocol: Protocol::Relay(self.shard), local: media, remote: relayed }
+    }
+
     fn drain(&mut self, now: Now, around: &mut Surroundings<'_>) {
         while let Some(output) = self.server.poll_output() {
             match output {
-                Output::Reply { client, bytes } => put(around.transmit, &client, &[&bytes]),
+                Output::Reply { client, bytes } => around.transmit.to_client(&client, &[&bytes]),
                 Output::OpenRelay { relay, from, transport: RelayTransport::Udp } => self.begin_opening(now, relay, from, around),
                 Output::OpenRelay { relay, transport: RelayTransport::Tcp, .. } => {
                     self.server.handle_relay_opened(now, relay, Err(OpenError::Failed));
@@ -155,15 +250,65 @@ impl Relaying {
                 Output::CloseRelay { relay } => self.close(relay, around),
                 // Nothing looks keys up yet.
                 Output::LookupKey { lookup, .. } => self.server.handle_key(now, lookup, KeyAnswer::Unavailable),
+                Output::AdoptRelay { relay, was } => self.adopt(now, relay, was, around),
+                Output::ToShard { shard, message } => self.to_shard(now, shard, message, around),
                 // Never asked for yet.
-                Output::AdoptRelay { .. }
-                | Output::ConnectPeer { .. }
+                Output::ConnectPeer { .. }
                 | Output::Join { .. }
                 | Output::CloseConnection { .. }
                 | Output::CloseClient { .. }
                 | Output::MoveClient { .. }
-                | Output::ToShard { .. }
                 | Output::Note(_) => {}
+            }
+        }
+    }
+
+    /// Hands a message to another shard's server, with the sockets that it names.
+    fn to_shard(&mut self, now: Now, shard: ShardId, message: ShardMessage, around: &mut Surroundings<'_>) {
+        if !around.mesh.reaches(shard) {
+            // A client may have made the number up.
+            if let ShardMessage::Refresh { client, request, .. } = message {
+                self.server.handle_shard_message(now, ShardMessage::Unknown { client, request });
+            }
+            return;
+        }
+        let mut sockets: MovedSockets = [None, None];
+        for (place, relay) in sockets.iter_mut().zip(message.relays()) {
+            if around.transmit.relays.has(relay) {
+                // What is still to leave through the socket leaves before it moves.
+                around.transmit.flush();
+                *place = around.transmit.relays.remove(around.registry, relay).map(|(socket, local)| (relay, socket, local));
+            }
+        }
+        self.say(shard, Message::Turn { message, sockets }, around);
+    }
+
+    /// A socket that came from another shard has a relay here.
+    fn adopt(&mut self, now: Now, relay: RelayPort, was: RelayPort, around: &mut Surroundings<'_>) {
+        let socket = self.arrived.iter_mut().find_map(|place| place.take_if(|(number, ..)| *number == was));
+        let adopted = match socket {
+            Some((_, socket, local)) => around.transmit.relays.insert(around.registry, relay, socket, local),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        if adopted.is_err() {
+            self.server.handle_relay_opened(now, relay, Err(OpenError::Failed));
+        }
+    }
+
+    /// Tells another shard something that must not be lost. When its ring is full, that is tried again in the next turns.
+    fn say(&mut self, shard: ShardId, message: Message, around: &mut Surroundings<'_>) {
+        self.unsaid.push_back((shard, message));
+        self.say_unsaid(around);
+        if self.unsaid.len() > UNSAID_MAX {
+            self.unsaid.pop_front();
+            around.transmit.stats.drop(DropReason::MeshFull, 1);
+        }
+    }
+
+    fn say_unsaid(&mut self, around: &mut Surroundings<'_>) {
+        while let Some((shard, message)) = self.unsaid.pop_front() {
+            if let Err(message) = around.mesh.try_send(shard, message) {
+                return self.unsaid.push_front((shard, message));
             }
         }
     }
@@ -182,16 +327,19 @@ impl Relaying {
         }
     }
 
-    fn open(&self, relay: RelayPort, address: SocketAddr, around: &mut Surroundings<'_>) -> Result<SocketAddr, OpenError> {
+    fn open(&mut self, now: Now, relay: RelayPort, address: SocketAddr, around: &mut Surroundings<'_>) -> Result<SocketAddr, OpenError> {
         if around.transmit.relays.is_full() {
+            self.complaints.complain(now.mono, address, "relay_sockets_max is reached");
             return Err(OpenError::Failed);
         }
-        let (socket, local) = open_relay(address, self.socket_buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => OpenError::InUse,
-            _ => OpenError::Failed,
-        })?;
-        around.transmit.relays.insert(around.registry, relay, socket, local).map_err(|_| OpenError::Failed)?;
-        Ok(local)
+        let opened = open_relay(address, self.socket_buffer).and_then(|(socket, local)| {
+            around.transmit.relays.insert(around.registry, relay, socket, local)?;
+            Ok(local)
+        });
+        opened.map_err(|error| {
+            self.complaints.complain(now.mono, address, &error);
+            if error.kind() == io::ErrorKind::AddrInUse { OpenError::InUse } else { OpenError::Failed }
+        })
     }
 
     fn close(&mut self, relay: RelayPort, around: &mut Surroundings<'_>) {
@@ -206,38 +354,48 @@ impl Relaying {
 }
 
 /// Carries out a verdict's sending.
-fn send(server: &Server, verdict: &Verdict, datagram: &[u8], transmit: &mut Transmit) {
+fn send(server: &Server, verdict: &Verdict, message: &[u8], transmit: &mut Transmit) {
     match verdict {
-        Verdict::ToPeer { relay, peer, payload, dont_fragment: _ } => to_peer(transmit, *relay, *peer, datagram, payload.clone()),
-        Verdict::ToClient { client, header } => put(transmit, client, &[header, datagram]),
-        Verdict::Indication { client, padding } => {
-            put(transmit, client, &[server.scratch(), datagram, &[0; 3][..(*padding).min(3)]]);
+        Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
+            to_peer(transmit, *relay, *peer, *dont_fragment, message, payload.clone());
         }
-        Verdict::Reply { client } => put(transmit, client, &[server.scratch()]),
-        // Never decided yet: to media, and from another of our addresses.
-        Verdict::ToMedia { .. } | Verdict::ReplyFrom { .. } | Verdict::Handled | Verdict::Drop(_) => {}
+        Verdict::ToClient { client, header } => transmit.to_client(client, &[header, message]),
+        Verdict::Indication { client, padding } => {
+            transmit.to_client(client, &[server.scratch(), message, &[0; 3][..(*padding).min(3)]]);
+        }
+        Verdict::Reply { client } => transmit.to_client(client, &[server.scratch()]),
+        Verdict::ReplyFrom { client: _, from, to } => transmit.to_client(&FiveTuple::udp(*from, *to), &[server.scratch()]),
+        // Only what a client sends goes to media.
+        Verdict::ToMedia { .. } | Verdict::Handled | Verdict::Drop(_) => {}
     }
 }
 
-fn to_peer(transmit: &mut Transmit, relay: RelayPort, peer: SocketAddr, datagram: &[u8], payload: Range<usize>) {
-    let Some(payload) = datagram.get(payload) else { return };
+fn to_peer(transmit: &mut Transmit, relay: RelayPort, peer: SocketAddr, dont_fragment: bool, message: &[u8], payload: Range<usize>) {
+    let Some(payload) = message.get(payload) else { return };
     if !transmit.relays.has(relay) {
         transmit.stats.drop(DropReason::NoSocket, 1);
         return;
     }
-    let Some(slot) = transmit.relay_slot(relay.index, peer, payload.len()) else { return };
+    let Some(slot) = transmit.relay_slot(relay.index, peer, dont_fragment, payload.len()) else { return };
     slot.copy_from_slice(payload);
     transmit.commit(payload.len());
 }
 
-/// Puts one datagram, made of `parts`, into the arena.
-fn put(transmit: &mut Transmit, client: &FiveTuple, parts: &[&[u8]]) {
-    let len = parts.iter().map(|part| part.len()).sum();
-    let Some(mut slot) = transmit.slot(client, len) else { return };
-    for part in parts {
-        let (here, rest) = slot.split_at_mut(part.len());
-        here.copy_from_slice(part);
-        slot = rest;
+/// Tells the operator of ports that cannot be opened, but not each time.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaints {
+    fn complain(&mut self, now: Instant, address: SocketAddr, what: impl std::fmt::Display) {
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < COMPLAINT_INTERVAL) {
+            self.unsaid += 1;
+            return;
+        }
+        self.last = Some(now);
+        let since_last_line = std::mem::take(&mut self.unsaid);
+        tracing::warn!(port = address.port(), error = %what, since_last_line, "a relay port cannot be opened");
     }
-    transmit.commit(len);
 }

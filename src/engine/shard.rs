@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use super::mailbox::{Event, Letter};
 use super::mesh::{MeshPort, Message};
-use super::outgoing::Outgoing;
+use super::pace::Pace;
 use super::receive::{Drained, Entry, Inbox};
 use super::relaying::{Relaying, Surroundings};
 use super::stats::{DropReason, Snapshot};
@@ -68,6 +68,9 @@ pub struct Shard {
     work_left: bool,
     /// Control had no room for an event.
     events_wait: bool,
+    pace: Pace,
+    /// When the last turn ended.
+    turn_ended: Instant,
     snapshot_due: Instant,
     stopping: bool,
 }
@@ -81,7 +84,7 @@ struct Readiness {
 }
 
 impl Shard {
-    pub fn new(links: Links, transmit: Transmit, inbox: Inbox, sfu: Sfu, relaying: Relaying, now: Now) -> io::Result<Self> {
+    pub fn new(links: Links, transmit: Transmit, inbox: Inbox, sfu: Sfu, relaying: Relaying, pace: Pace, now: Now) -> io::Result<Self> {
         for (at, listener) in transmit.listeners().iter().enumerate() {
             let fd = listener.socket.as_raw_fd();
             links.poll.registry().register(&mut SourceFd(&fd), Token(at), Interest::READABLE)?;
@@ -99,6 +102,8 @@ impl Shard {
             next_listener: 0,
             work_left: true,
             events_wait: false,
+            pace,
+            turn_ended: now.mono,
             snapshot_due: now.mono + SNAPSHOT_INTERVAL,
             stopping: false,
         })
@@ -117,6 +122,10 @@ impl Shard {
 
     /// Waits until something is due, and notes which sockets have something.
     fn wait(&mut self, last: Instant) {
+        if let Some(gather) = self.pace.gather(self.work_left) {
+            // Nobody need wake us meanwhile: the look at the rings below comes after it.
+            std::thread::sleep(gather);
+        }
         let mut timeout = if self.work_left { Duration::ZERO } else { self.timeout(last) };
         if !timeout.is_zero() {
             self.links.bell.lie_down();
@@ -140,7 +149,11 @@ impl Shard {
             if let Some(ready) = self.ready.get_mut(token.0) {
                 ready.readable = true;
             } else if let Some(relay) = self.transmit.relays.index_of(token) {
+                // An error may have ended a reading before the last datagram.
                 self.transmit.relays.set_readable(relay);
+                if event.is_error() {
+                    self.transmit.relays.set_erroneous(relay);
+                }
             }
         }
     }
@@ -159,7 +172,7 @@ impl Shard {
 
     fn turn(&mut self, now: Now) {
         self.work_left = false;
-        let sent_before = self.transmit.stats.packets_out;
+        let (sent_before, received_before) = (self.transmit.stats.packets_out, self.transmit.stats.packets_in);
         // First what control says: a client's first check is often here by the time its description is.
         self.read_mailbox(now);
         self.receive();
@@ -171,6 +184,8 @@ impl Shard {
         let wakes = self.links.mesh.ring();
         self.transmit.stats.wakes_sent += wakes;
         self.hand_out_events();
+        let received = self.transmit.stats.packets_in - received_before;
+        self.pace.note(now.mono.saturating_duration_since(self.turn_ended), received);
         self.measure(now, sent_before);
     }
 
@@ -192,34 +207,35 @@ impl Shard {
 
     /// TURN datagram by datagram, media as a batch.
     fn dispatch(&mut self, now: Now) {
-        let mut around = Surroundings { transmit: &mut self.transmit, mesh: &mut self.links.mesh, registry: self.links.poll.registry() };
+        let (inbox, relaying, mut around) = self.parts();
         let mut media = 0;
-        for entry in self.inbox.entries() {
-            let datagram = self.inbox.datagram(entry);
+        for entry in inbox.entries() {
+            let datagram = inbox.datagram(entry);
             match destination(entry, datagram.bytes) {
                 Destination::Sfu => media += 1,
-                Destination::Turn => self.relaying.client_datagram(now, datagram, &mut around),
+                Destination::Turn => relaying.client_datagram(now, datagram, &mut around),
                 Destination::Nowhere => around.transmit.stats.drop(DropReason::UnknownProtocol, 1),
             }
         }
         if media == 0 {
             return;
         }
-        let inbox = &self.inbox;
         let batch = inbox
             .entries()
             .iter()
             .map(|entry| (entry, inbox.datagram(entry)))
             .filter(|(entry, datagram)| destination(entry, datagram.bytes) == Destination::Sfu)
             .map(|(_, datagram)| datagram);
-        let mut out = Outgoing { transmit: &mut self.transmit, mesh: &mut self.links.mesh };
-        self.sfu.handle_batch(now, batch, &mut out);
+        let mut out = relaying.outgoing(now, around.transmit, around.mesh);
+        around.sfu.handle_batch(now, batch, &mut out);
     }
 
     fn relay(&mut self, now: Now) {
-        let mut around = Surroundings { transmit: &mut self.transmit, mesh: &mut self.links.mesh, registry: self.links.poll.registry() };
-        self.work_left |= self.relaying.peer_datagrams(now, &mut around);
-        self.work_left |= self.relaying.continue_work(now, &mut around);
+        let (_, relaying, mut around) = self.parts();
+        let mut left = relaying.peer_datagrams(now, &mut around);
+        left |= relaying.peer_errors(now, &mut around);
+        left |= relaying.continue_work(now, &mut around);
+        self.work_left |= left;
         self.transmit.stats.relay_sockets = self.transmit.relays.len() as u64;
     }
 
@@ -227,20 +243,17 @@ impl Shard {
         for _ in 0..MESH_BUDGET {
             let Some(message) = self.links.mesh.receive() else { return };
             self.transmit.stats.mesh_in += 1;
+            let (_, relaying, mut around) = self.parts();
             match message {
                 Message::Media(message) => {
-                    let mut out = Outgoing { transmit: &mut self.transmit, mesh: &mut self.links.mesh };
-                    self.sfu.handle_mesh(now, message, &mut out);
+                    let mut out = relaying.outgoing(now, around.transmit, around.mesh);
+                    around.sfu.handle_mesh(now, message, &mut out);
                 }
-                Message::ReservationWanted { token, relay, to } => {
-                    let mut around =
-                        Surroundings { transmit: &mut self.transmit, mesh: &mut self.links.mesh, registry: self.links.poll.registry() };
-                    self.relaying.reservation_wanted(now, token, relay, to, &mut around);
-                }
-                Message::ReservationMoved { relay, socket } => {
-                    let mut around =
-                        Surroundings { transmit: &mut self.transmit, mesh: &mut self.links.mesh, registry: self.links.poll.registry() };
-                    self.relaying.reservation_moved(now, relay, socket, &mut around);
+                Message::ReservationWanted { token, relay, to } => relaying.reservation_wanted(now, token, relay, to, &mut around),
+                Message::ReservationMoved { relay, socket } => relaying.reservation_moved(now, relay, socket, &mut around),
+                Message::Turn { message, sockets } => relaying.shard_message(now, message, sockets, &mut around),
+                Message::ToRelay { relayed, media, datagram } => {
+                    relaying.media_datagram(now, relayed, media, datagram.bytes(), &mut around);
                 }
             }
         }
@@ -251,7 +264,7 @@ impl Shard {
         for _ in 0..MAILBOX_BUDGET {
             match self.links.mailbox.pop() {
                 Some(Letter::Media(command)) => {
-                    let mut out = Outgoing { transmit: &mut self.transmit, mesh: &mut self.links.mesh };
+                    let mut out = self.relaying.outgoing(now, &mut self.transmit, &mut self.links.mesh);
                     self.sfu.handle_command(now, command, &mut out);
                 }
                 Some(Letter::Stop) => self.stopping = true,
@@ -263,11 +276,22 @@ impl Shard {
 
     /// Timers, then everything that this turn's datagrams and messages brought, subscriber by subscriber.
     fn forward(&mut self, now: Now) {
-        let mut out = Outgoing { transmit: &mut self.transmit, mesh: &mut self.links.mesh };
+        let mut out = self.relaying.outgoing(now, &mut self.transmit, &mut self.links.mesh);
         if self.sfu.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.sfu.handle_timeout(now, &mut out);
         }
         self.sfu.flush(now, &mut out);
+    }
+
+    /// What was received, who relays it, and what that needs.
+    fn parts(&mut self) -> (&Inbox, &mut Relaying, Surroundings<'_>) {
+        let around = Surroundings {
+            transmit: &mut self.transmit,
+            mesh: &mut self.links.mesh,
+            registry: self.links.poll.registry(),
+            sfu: &mut self.sfu,
+        };
+        (&self.inbox, &mut self.relaying, around)
     }
 
     /// Events that find no room stay where they are.
@@ -287,6 +311,7 @@ impl Shard {
 
     fn measure(&mut self, now: Now, sent_before: u64) {
         let end = Instant::now();
+        self.turn_ended = end;
         let spent = end.saturating_duration_since(now.mono);
         let stats = &mut self.transmit.stats;
         stats.busy += spent;

@@ -17,15 +17,25 @@ pub enum DropReason {
     NoSocket,
     /// The kernel's send buffer or queue was full.
     SendBufferFull,
-    /// The kernel refused the datagram: unreachable, forbidden, too long.
+    /// The kernel refused the datagram: unreachable, forbidden.
     SendRefused,
+    /// Longer than the path takes, and it must not be cut.
+    TooLong,
     /// The ring to another shard was full.
     MeshFull,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 7] =
-        [Self::Oversized, Self::BadAddress, Self::UnknownProtocol, Self::NoSocket, Self::SendBufferFull, Self::SendRefused, Self::MeshFull];
+    pub const ALL: [Self; 8] = [
+        Self::Oversized,
+        Self::BadAddress,
+        Self::UnknownProtocol,
+        Self::NoSocket,
+        Self::SendBufferFull,
+        Self::SendRefused,
+        Self::TooLong,
+        Self::MeshFull,
+    ];
 
     /// As in metrics.
     pub const fn name(self) -> &'static str {
@@ -36,6 +46,7 @@ impl DropReason {
             Self::NoSocket => "no_socket",
             Self::SendBufferFull => "send_buffer_full",
             Self::SendRefused => "send_refused",
+            Self::TooLong => "too_long",
             Self::MeshFull => "mesh_full",
         }
     }

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::null_mut;
+use std::time::Duration;
 
 use libc::{c_int, c_void, iovec, mmsghdr, socklen_t};
 
@@ -214,6 +215,71 @@ pub fn set_option(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Whether datagrams that leave through a socket may be cut on the way. If not, they leave with the DF bit and those longer than the
+/// path's known MTU are refused (EMSGSIZE).
+pub fn set_dont_fragment(fd: BorrowedFd<'_>, ipv4: bool, dont_fragment: bool) -> io::Result<()> {
+    if ipv4 {
+        let value = if dont_fragment { libc::IP_PMTUDISC_DO } else { libc::IP_PMTUDISC_DONT };
+        set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, value)
+    } else {
+        let value = if dont_fragment { libc::IPV6_PMTUDISC_DO } else { libc::IPV6_PMTUDISC_DONT };
+        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, value)
+    }
+}
+
+/// Has a socket keep what ICMP says of datagrams that left through it, for [`receive_error`].
+pub fn keep_errors(fd: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
+    if ipv4 { set_option(fd, libc::IPPROTO_IP, libc::IP_RECVERR, 1) } else { set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1) }
+}
+
+/// What became of a datagram that left earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendError {
+    /// Where it was to go.
+    pub to: SocketAddr,
+    pub whence: Whence,
+    /// The MTU, where it was too long.
+    pub mtu: u32,
+}
+
+/// Who found the error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// This host: the datagram is longer than the path's known MTU.
+    TooLong,
+    /// An ICMP message of this type and code.
+    Icmp {
+        kind: u8,
+        code: u8,
+    },
+    Other,
+}
+
+/// Takes the next error from a socket's queue. `None` when there is none. `Err`: there was one, of a datagram that cannot be told.
+pub fn receive_error(fd: BorrowedFd<'_>) -> io::Result<Option<SendError>> {
+    let mut name = Name([0; 32]);
+    let mut control = Control([0; 128]);
+    // SAFETY: `msghdr` is made of integers and raw pointers, for which all zeros is a value: no buffers.
+    let mut header: libc::msghdr = unsafe { zeroed() };
+    header.msg_name = (&raw mut name).cast::<c_void>();
+    header.msg_namelen = size_of::<Name>() as socklen_t;
+    header.msg_control = (&raw mut control).cast::<c_void>();
+    header.msg_controllen = size_of::<Control>() as _;
+    // SAFETY: both pointers lead to locals that live past the call and are as long as the lengths beside them say.
+    let result = retry(|| unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT) as c_int });
+    match result {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    #[allow(clippy::unnecessary_cast, reason = "its type differs between C libraries")]
+    let control_len = (header.msg_controllen as usize).min(size_of::<Control>());
+    let untold = || io::Error::from(io::ErrorKind::InvalidData);
+    let to = read_name(&name).ok_or_else(untold)?;
+    let (whence, mtu) = read_error(&control.0[..control_len]).ok_or_else(untold)?;
+    Ok(Some(SendError { to, whence, mtu }))
+}
+
 /// The CPUs on which this thread may run.
 pub fn allowed_cpus() -> Vec<usize> {
     // SAFETY: `cpu_set_t` is an array of integers, for which all zeros is a value.
@@ -224,6 +290,14 @@ pub fn allowed_cpus() -> Vec<usize> {
     }
     // SAFETY: reads a bit of `set`; the number is below the number of its bits.
     (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+}
+
+/// How much later than asked this thread may be woken.
+pub fn set_timer_slack(slack: Duration) -> io::Result<()> {
+    let nanoseconds = libc::c_ulong::try_from(slack.as_nanos()).unwrap_or(libc::c_ulong::MAX).max(1);
+    // SAFETY: this option takes a number and touches no memory of ours.
+    let result = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanoseconds) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Keeps this thread on one CPU.
@@ -345,6 +419,31 @@ fn read_control(mut rest: &[u8], received: &mut Received) {
         }
         rest = rest.get(len.next_multiple_of(CONTROL_ALIGN)..).unwrap_or_default();
     }
+}
+
+/// sock_extended_err: errno (4 bytes), origin, type, code, padding, info (4 bytes: the MTU where errno is EMSGSIZE), data.
+fn read_error(mut rest: &[u8]) -> Option<(Whence, u32)> {
+    while rest.len() >= CONTROL_HEADER_LEN {
+        let len = rest.first_chunk().map(|len| usize::from_ne_bytes(*len))?;
+        let (header, data) = rest.get(..len)?.split_at_checked(CONTROL_HEADER_LEN)?;
+        let level = read_int(&header[CONTROL_HEADER_LEN - 8..]);
+        let kind = read_int(&header[CONTROL_HEADER_LEN - 4..]);
+        if matches!((level, kind), (Some(libc::IPPROTO_IP), Some(libc::IP_RECVERR)) | (Some(libc::IPPROTO_IPV6), Some(libc::IPV6_RECVERR)))
+        {
+            let (errno, rest) = data.split_first_chunk::<4>()?;
+            let ([origin, kind, code, _], rest) = rest.split_first_chunk::<4>()?;
+            let errno = c_int::from_ne_bytes(*errno);
+            let mtu = if errno == libc::EMSGSIZE { u32::from_ne_bytes(*rest.first_chunk()?) } else { 0 };
+            let whence = match *origin {
+                libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => Whence::Icmp { kind: *kind, code: *code },
+                libc::SO_EE_ORIGIN_LOCAL if errno == libc::EMSGSIZE => Whence::TooLong,
+                _ => Whence::Other,
+            };
+            return Some((whence, mtu));
+        }
+        rest = rest.get(len.next_multiple_of(CONTROL_ALIGN)..)?;
+    }
+    None
 }
 
 fn read_int(at: &[u8]) -> Option<c_int> {

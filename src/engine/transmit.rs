@@ -23,6 +23,10 @@ const MESSAGES_MAX: usize = 256;
 const SINGLES_MAX: usize = 1024;
 /// Socket numbers from here on are relay sockets'.
 pub const FIRST_RELAY: u32 = 1 << 16;
+/// What is kept free before a framed datagram: ChannelData's header.
+const HEAD_LEN: usize = 4;
+/// Most bytes that a frame adds: the head of a Data indication with an IPv6 address, and padding.
+const FRAME_LEN_MAX: usize = 20 + 24 + 4 + 3;
 
 pub struct Transmit {
     arena: SendArena,
@@ -38,6 +42,8 @@ pub struct Transmit {
     singles: HashSet<IpAddr, RandomState>,
     /// The last flow that a slot was asked for.
     flow: Option<(FiveTuple, Route)>,
+    /// Where the last slot goes; `None` while that is not known.
+    to: Option<Route>,
     pub stats: Stats,
 }
 
@@ -54,6 +60,7 @@ impl Transmit {
             train_max: if trains { TRAIN_MAX } else { 1 },
             singles: HashSet::with_capacity_and_hasher(SINGLES_MAX, RandomState::default()),
             flow: None,
+            to: None,
             stats: Stats::new(),
         }
     }
@@ -66,42 +73,103 @@ impl Transmit {
         (&self.listeners[at], &mut self.stats)
     }
 
-    /// Space for a datagram of at most `len` bytes from one of our listening addresses to a client. Sends what is waiting when the
-    /// arena is full. `None` when nothing listens on the address (any more).
+    /// Space for a datagram of at most `len` bytes from one of our listening addresses to a client over UDP. Sends what is waiting
+    /// when the arena is full. `None` when nothing listens on the address (any more).
     pub fn slot(&mut self, to: &FiveTuple, len: usize) -> Option<&mut [u8]> {
-        let route = match &self.flow {
-            Some((flow, route)) if flow == to => *route,
-            _ => {
-                let Some(route) = self.route(to) else {
-                    self.stats.drop(DropReason::NoSocket, 1);
-                    return None;
-                };
-                self.flow = Some((*to, route));
-                route
-            }
-        };
-        self.slot_on(&route, len)
+        self.to = Some(self.route_or_drop(to)?);
+        self.space(len)
     }
 
     /// Space for a datagram of at most `len` bytes from relay socket number `relay` to a peer.
-    pub fn relay_slot(&mut self, relay: u32, peer: SocketAddr, len: usize) -> Option<&mut [u8]> {
-        self.slot_on(&Route { socket: FIRST_RELAY + relay, from: None, to: peer }, len)
+    pub fn relay_slot(&mut self, relay: u32, peer: SocketAddr, dont_fragment: bool, len: usize) -> Option<&mut [u8]> {
+        self.to = Some(Route { socket: FIRST_RELAY + relay, from: None, to: peer, dont_fragment });
+        self.space(len)
     }
 
     /// The first `len` bytes of the last slot are a datagram.
     pub fn commit(&mut self, len: usize) {
-        let train_max = match self.arena.current() {
-            Some(route) if self.singles.is_empty() || !self.singles.contains(&route.to.ip()) => self.train_max,
-            _ => 1,
-        };
-        self.arena.commit(len, train_max);
+        if let Some(route) = self.to {
+            self.commit_to(&route, len);
+        }
     }
 
-    fn slot_on(&mut self, route: &Route, len: usize) -> Option<&mut [u8]> {
+    /// Space for a datagram of at most `len` bytes that will be framed before it leaves: room is kept for that.
+    pub fn framed_slot(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.to = None;
+        self.space(len + FRAME_LEN_MAX)?.get_mut(HEAD_LEN..HEAD_LEN + len)
+    }
+
+    /// The first `len` bytes of the last framed slot.
+    pub fn framed(&self, len: usize) -> Option<&[u8]> {
+        self.arena.last_slot(HEAD_LEN + len)?.get(HEAD_LEN..)
+    }
+
+    /// `head`, the first `len` bytes of the last framed slot and `padding` zero bytes are a message to `client`. A ChannelData header
+    /// goes into the place that was kept free for it; only what is longer moves the datagram.
+    pub fn commit_framed(&mut self, client: &FiveTuple, head: &[u8], len: usize, padding: usize) {
+        let total = head.len() + len + padding;
+        if total > len + FRAME_LEN_MAX {
+            return self.stats.drop(DropReason::Oversized, 1);
+        }
+        let Some(slot) = self.arena.slot(total.max(HEAD_LEN + len)) else { return };
+        if head.len() != HEAD_LEN {
+            slot.copy_within(HEAD_LEN..HEAD_LEN + len, head.len());
+        }
+        slot[..head.len()].copy_from_slice(head);
+        slot[head.len() + len..total].fill(0);
+        match client.protocol {
+            Protocol::Udp => {
+                if let Some(route) = self.route_or_drop(client) {
+                    self.commit_to(&route, total);
+                }
+            }
+            Protocol::Tcp | Protocol::Tls | Protocol::Dtls | Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
+        }
+    }
+
+    /// Sends one message, made of `parts`, to a client, over whatever it came by.
+    pub fn to_client(&mut self, client: &FiveTuple, parts: &[&[u8]]) {
+        match client.protocol {
+            Protocol::Udp => self.datagram_to_client(client, parts),
+            Protocol::Tcp | Protocol::Tls | Protocol::Dtls | Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
+        }
+    }
+
+    fn datagram_to_client(&mut self, client: &FiveTuple, parts: &[&[u8]]) {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let Some(mut slot) = self.slot(client, len) else { return };
+        for part in parts {
+            let (here, rest) = slot.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            slot = rest;
+        }
+        self.commit(len);
+    }
+
+    fn commit_to(&mut self, route: &Route, len: usize) {
+        let single = !self.singles.is_empty() && self.singles.contains(&route.to.ip());
+        self.arena.commit(route, len, if single { 1 } else { self.train_max });
+    }
+
+    fn space(&mut self, len: usize) -> Option<&mut [u8]> {
         if !self.arena.has_room(len) {
             self.flush();
         }
-        self.arena.slot(route, len)
+        self.arena.slot(len)
+    }
+
+    fn route_or_drop(&mut self, to: &FiveTuple) -> Option<Route> {
+        if let Some((flow, route)) = &self.flow
+            && flow == to
+        {
+            return Some(*route);
+        }
+        let Some(route) = self.route(to) else {
+            self.stats.drop(DropReason::NoSocket, 1);
+            return None;
+        };
+        self.flow = Some((*to, route));
+        Some(route)
     }
 
     fn route(&self, to: &FiveTuple) -> Option<Route> {
@@ -115,7 +183,7 @@ impl Transmit {
             })
         })?;
         let from = (exact.is_none() && !to.local.ip().is_unspecified()).then_some(to.local.ip());
-        Some(Route { socket: socket as u32, from, to: to.remote })
+        Some(Route { socket: socket as u32, from, to: to.remote, dont_fragment: false })
     }
 
     /// Sends everything that is waiting. Never waits: what the kernel does not take is dropped and counted.
@@ -138,14 +206,16 @@ impl Transmit {
             train_max: &mut self.train_max,
             stats: &mut self.stats,
         };
-        for run in self.order.chunk_by(|&a, &b| trains[a as usize].route.socket == trains[b as usize].route.socket) {
-            let socket = trains[run[0] as usize].route.socket;
-            let fd = match socket.checked_sub(FIRST_RELAY) {
+        let call = |at: u32| (trains[at as usize].route.socket, trains[at as usize].route.dont_fragment);
+        for run in self.order.chunk_by(|&a, &b| call(a) == call(b)) {
+            let (socket, dont_fragment) = call(run[0]);
+            let relay = socket.checked_sub(FIRST_RELAY);
+            let fd = match relay {
                 None => self.listeners.get(socket as usize).map(|listener| listener.socket.as_fd()),
-                Some(relay) => self.relays.fd(relay),
+                Some(relay) => self.relays.sending_fd(relay, dont_fragment),
             };
             match fd {
-                Some(fd) => sending.send(fd, run),
+                Some(fd) => sending.send(fd, relay.is_some(), run),
                 None => sending.drop_all(run, DropReason::NoSocket),
             }
         }
@@ -164,11 +234,12 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    fn send(&mut self, fd: BorrowedFd<'_>, mut run: &[u32]) {
+    /// `errors_wait`: errors of datagrams that left earlier are reported on this socket.
+    fn send(&mut self, fd: BorrowedFd<'_>, errors_wait: bool, mut run: &[u32]) {
         while !run.is_empty() {
             let count = self.fill(run);
             let (now, later) = run.split_at(count);
-            if !self.send_filled(fd, now) {
+            if !self.send_filled(fd, errors_wait, now) {
                 self.drop_all(later, DropReason::SendBufferFull);
                 return;
             }
@@ -191,8 +262,10 @@ impl Sending<'_> {
     }
 
     /// `false` when the socket's buffer is full: then nothing more is worth trying in this turn.
-    fn send_filled(&mut self, fd: BorrowedFd<'_>, trains: &[u32]) -> bool {
+    fn send_filled(&mut self, fd: BorrowedFd<'_>, errors_wait: bool, trains: &[u32]) -> bool {
         let mut sent = 0;
+        // Telling of an earlier datagram's error takes it off the socket: what was to leave now leaves with a second try.
+        let mut again = errors_wait;
         while sent < trains.len() {
             match self.slots.send(fd, self.arena.bytes(), sent) {
                 Ok(count) => {
@@ -205,9 +278,11 @@ impl Sending<'_> {
                     self.drop_all(&trains[sent..], DropReason::SendBufferFull);
                     return false;
                 }
+                Err(_) if again => again = false,
                 Err(error) => {
                     self.send_refused(fd, trains[sent], &error);
                     sent += 1;
+                    again = errors_wait;
                 }
             }
         }
@@ -232,11 +307,7 @@ impl Sending<'_> {
             self.send_singly(fd, &train);
             return;
         }
-        let reason = match error.raw_os_error() {
-            Some(libc::ENOBUFS | libc::ENOMEM) => DropReason::SendBufferFull,
-            _ => DropReason::SendRefused,
-        };
-        self.stats.drop(reason, u64::from(train.count));
+        self.stats.drop(refusal(error), u64::from(train.count));
     }
 
     fn remember_single(&mut self, train: &Train) {
@@ -267,8 +338,8 @@ impl Sending<'_> {
                     self.stats.drop(DropReason::SendBufferFull, (count - sent) as u64);
                     return;
                 }
-                Err(_) => {
-                    self.stats.drop(DropReason::SendRefused, 1);
+                Err(error) => {
+                    self.stats.drop(refusal(&error), 1);
                     sent += 1;
                 }
             }
@@ -279,6 +350,14 @@ impl Sending<'_> {
         for &at in trains {
             self.stats.drop(reason, u64::from(self.arena.trains()[at as usize].count));
         }
+    }
+}
+
+fn refusal(error: &io::Error) -> DropReason {
+    match error.raw_os_error() {
+        Some(libc::ENOBUFS | libc::ENOMEM) => DropReason::SendBufferFull,
+        Some(libc::EMSGSIZE) => DropReason::TooLong,
+        _ => DropReason::SendRefused,
     }
 }
 

@@ -134,6 +134,14 @@ pub struct Icmp {
     pub data: u32,
 }
 
+impl Icmp {
+    /// What a router says of a packet that it must not cut: "fragmentation needed" (RFC 792) or "packet too big" (RFC 4443 section 3.2).
+    pub const fn too_big(version_4: bool, mtu: u32) -> Self {
+        let (kind, code) = if version_4 { (3, 4) } else { (2, 0) };
+        Self { version_4, kind, code, data: mtu }
+    }
+}
+
 /// Where a relay's socket comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelaySource {

@@ -9,6 +9,9 @@ pub enum Protocol {
     Tcp,
     Tls,
     Dtls,
+    /// Through our own TURN server: `remote` is a relayed address of ours that this shard serves, `local` the media address of ours
+    /// that its client chose as peer. No socket lies between.
+    Relay(ShardId),
 }
 
 /// One flow between a remote end and a listener of ours (RFC 8656 section 2 calls it the 5-tuple).

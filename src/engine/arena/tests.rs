@@ -5,13 +5,18 @@ use proptest::prelude::*;
 use super::*;
 
 fn route(destination: u8) -> Route {
-    Route { socket: u32::from(destination % 2), from: None, to: SocketAddr::from(([127, 0, 0, 1], 1000 + u16::from(destination))) }
+    Route {
+        socket: u32::from(destination % 2),
+        from: None,
+        to: SocketAddr::from(([127, 0, 0, 1], 1000 + u16::from(destination))),
+        dont_fragment: false,
+    }
 }
 
 fn put(arena: &mut SendArena, destination: u8, datagram: &[u8], train_max: u16) -> bool {
-    let Some(slot) = arena.slot(&route(destination), datagram.len().max(64)) else { return false };
+    let Some(slot) = arena.slot(datagram.len().max(64)) else { return false };
     slot[..datagram.len()].copy_from_slice(datagram);
-    arena.commit(datagram.len(), train_max);
+    arena.commit(&route(destination), datagram.len(), train_max);
     true
 }
 
@@ -77,22 +82,51 @@ fn datagrams_that_may_exceed_the_mtu_travel_alone() {
 #[test]
 fn a_slot_that_is_not_committed_is_handed_out_again() {
     let mut arena = arena();
-    arena.slot(&route(0), 64).unwrap()[0] = 1;
+    arena.slot(64).unwrap()[0] = 1;
     assert!(put(&mut arena, 1, &[2; 10], TRAIN_MAX));
     let [train] = arena.trains() else { panic!("one train expected") };
     assert_eq!(train.route, route(1));
 }
 
 #[test]
+fn many_destinations_are_told_apart_turn_after_turn() {
+    let mut arena = arena();
+    for turn in 0..3u16 {
+        for round in 0..3 {
+            for destination in 0..=255 {
+                assert!(put(&mut arena, destination, &[round; 50], TRAIN_MAX));
+            }
+        }
+        assert_eq!(arena.trains().len(), 256, "turn {turn}");
+        for (at, train) in arena.trains().iter().enumerate() {
+            assert_eq!((train.route, train.count), (route(at as u8), 3));
+        }
+        arena.clear();
+    }
+}
+
+#[test]
+fn what_may_be_cut_and_what_may_not_travel_apart() {
+    let mut arena = arena();
+    let may_not = Route { dont_fragment: true, ..route(0) };
+    for to in [route(0), may_not, route(0), may_not] {
+        arena.slot(10).unwrap();
+        arena.commit(&to, 10, TRAIN_MAX);
+    }
+    let shapes: Vec<_> = arena.trains().iter().map(|train| (train.route.dont_fragment, train.count)).collect();
+    assert_eq!(shapes, [(false, 2), (true, 2)]);
+}
+
+#[test]
 fn a_full_arena_says_so() {
     let mut arena = SendArena::new(1000, 4);
-    assert!(arena.slot(&route(0), 1001).is_none());
+    assert!(arena.slot(1001).is_none());
     for at in 0..4 {
         assert!(put(&mut arena, at, &[0; 10], TRAIN_MAX));
     }
-    assert!(arena.slot(&route(0), 10).is_none(), "four trains are the limit");
+    assert!(arena.slot(10).is_none(), "four trains are the limit");
     arena.clear();
-    assert!(arena.slot(&route(0), 1000).is_some());
+    assert!(arena.slot(1000).is_some());
 }
 
 proptest! {
