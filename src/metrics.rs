@@ -1,6 +1,6 @@
-//! Prometheus text. No other file knows a metric's name: the parts count in plain numbers, and here they are given out.
+//! Prometheus text. No file elsewhere knows a metric's name: the parts count in plain numbers, and here they are given out.
 //!
-//! A metric is a line in one of the functions below. Names are `pointsman_<part>_<what>_<unit>`; counters get their `_total` from
+//! A metric is a line in one of the functions below, of TURN in `turn`; coturn's names for the same are in `coturn`. Names are `pointsman_<part>_<what>_<unit>`; counters get their `_total` from
 //! the encoder.
 
 use std::fmt;
@@ -8,13 +8,21 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::control::stats::{Counters, DropReason, ListenerKind};
-use crate::engine::{self, Histogram, Snapshot};
+use crate::engine::{self, Snapshot};
+
+mod coturn;
+mod finished;
+mod out;
+mod turn;
+
+pub use finished::{Finished, Flow, Traffic};
+use out::{One, Out, Pair, directions, each, shard, shard_and};
 
 #[cfg(test)]
 mod tests;
@@ -35,10 +43,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(counters: Arc<Counters>, read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
+    /// `finished` collects the traffic of allocations that have ended.
+    pub fn new(counters: Arc<Counters>, finished: Arc<Finished>, read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Scrape { counters, read: Box::new(read), started }));
+        registry.register_collector(Box::new(Scrape { counters, finished, read: Box::new(read), started }));
         Self { registry }
     }
 
@@ -55,6 +64,7 @@ impl Metrics {
 
 struct Scrape {
     counters: Arc<Counters>,
+    finished: Arc<Finished>,
     read: Box<dyn Fn() -> Reading + Send + Sync>,
     /// Seconds since 1970.
     started: f64,
@@ -74,7 +84,8 @@ impl Collector for Scrape {
         listeners(&mut out, &self.counters)?;
         engine(&mut out, &reading.shards)?;
         sfu(&mut out, &reading)?;
-        turn(&mut out, &reading.shards)
+        turn::write(&mut out, &reading.shards)?;
+        coturn::write(&mut out, &reading.shards, &self.finished)
     }
 }
 
@@ -173,116 +184,4 @@ fn sfu(out: &mut Out<'_>, reading: &Reading) -> fmt::Result {
     }
     let drops = shards.iter().flat_map(|s| s.sfu.drops.iter().map(|(reason, count)| (shard_and("reason", s, reason.name()), count)));
     out.counters("pointsman_sfu_drops", "Packets and messages that went no further, by reason", drops)
-}
-
-fn turn(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
-    let gauges: [(&str, &str, One); 3] = [
-        ("pointsman_turn_allocations", "Allocations", |s| s.turn.allocations),
-        ("pointsman_turn_relays", "Relayed transport addresses, reserved ones included", |s| s.turn.relays),
-        ("pointsman_turn_reservations", "Ports reserved and not yet claimed", |s| s.turn.reservations),
-    ];
-    for (name, help, read) in gauges {
-        out.gauges(name, help, each(shards, read))?;
-    }
-    let pairs: [(&str, &str, Pair); 2] = [
-        ("pointsman_turn_relayed_bytes", "Payload from peers to clients (in) and from clients to peers (out)", |s| {
-            (s.turn.bytes_to_clients_total, s.turn.bytes_to_peers_total)
-        }),
-        ("pointsman_turn_relayed_packets", "Datagrams from peers to clients (in) and from clients to peers (out)", |s| {
-            (s.turn.packets_to_clients_total, s.turn.packets_to_peers_total)
-        }),
-    ];
-    for (name, help, read) in pairs {
-        out.counters(name, help, directions(shards, read))?;
-    }
-    let counters: [(&str, &str, One); 6] = [
-        ("pointsman_turn_allocations_made", "Allocations made", |s| s.turn.allocations_total),
-        ("pointsman_turn_allocations_refused", "Allocations refused", |s| s.turn.allocations_refused_total),
-        ("pointsman_turn_allocations_expired", "Allocations that ran out", |s| s.turn.allocations_expired_total),
-        ("pointsman_turn_bindings", "STUN Binding requests answered", |s| s.turn.bindings_total),
-        ("pointsman_turn_challenges", "Requests without valid credentials (401 and 438)", |s| s.turn.challenges_total),
-        ("pointsman_turn_bad_credentials", "Requests with a wrong password or of an unknown user", |s| s.turn.bad_credentials_total),
-    ];
-    for (name, help, read) in counters {
-        out.counters(name, help, each(shards, read))?;
-    }
-    let drops = shards.iter().flat_map(|s| {
-        pointsman_turn::DropReason::ALL.into_iter().map(|reason| (shard_and("reason", s, reason.name()), s.turn.dropped(reason)))
-    });
-    out.counters("pointsman_turn_drops", "Datagrams that TURN dropped, by reason", drops)
-}
-
-type One = fn(&Snapshot) -> u64;
-/// In and out.
-type Pair = fn(&Snapshot) -> (u64, u64);
-type Labels = Vec<(&'static str, String)>;
-
-fn shard(snapshot: &Snapshot) -> Labels {
-    vec![("shard", snapshot.shard.0.to_string())]
-}
-
-fn shard_and(label: &'static str, snapshot: &Snapshot, value: &str) -> Labels {
-    vec![("shard", snapshot.shard.0.to_string()), (label, value.to_owned())]
-}
-
-fn each(shards: &[Snapshot], read: One) -> impl Iterator<Item = (Labels, u64)> {
-    shards.iter().map(move |s| (shard(s), read(s)))
-}
-
-fn directions(shards: &[Snapshot], read: Pair) -> impl Iterator<Item = (Labels, u64)> {
-    shards.iter().flat_map(move |s| {
-        let (incoming, outgoing) = read(s);
-        [(shard_and("direction", s, "in"), incoming), (shard_and("direction", s, "out"), outgoing)]
-    })
-}
-
-/// Writes families of one kind.
-struct Out<'a>(DescriptorEncoder<'a>);
-
-impl Out<'_> {
-    fn family<'s>(&'s mut self, name: &'s str, help: &'s str, kind: MetricType) -> Result<MetricEncoder<'s>, fmt::Error> {
-        self.0.encode_descriptor(name, help, None, kind)
-    }
-
-    fn counters<L, V>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (L, V)>) -> fmt::Result
-    where
-        L: EncodeLabelSet,
-        V: EncodeCounterValue,
-    {
-        let mut family = self.family(name, help, MetricType::Counter)?;
-        for (labels, value) in rows {
-            family.encode_family(&labels)?.encode_counter::<NoLabelSet, V, u64>(&value, None)?;
-        }
-        Ok(())
-    }
-
-    fn gauges<L, V>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (L, V)>) -> fmt::Result
-    where
-        L: EncodeLabelSet,
-        V: EncodeGaugeValue,
-    {
-        let mut family = self.family(name, help, MetricType::Gauge)?;
-        for (labels, value) in rows {
-            family.encode_family(&labels)?.encode_gauge(&value)?;
-        }
-        Ok(())
-    }
-
-    fn histograms<const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        shards: &[Snapshot],
-        read: fn(&Snapshot) -> &Histogram<N>,
-    ) -> fmt::Result {
-        let mut family = self.family(name, help, MetricType::Histogram)?;
-        for snapshot in shards {
-            let histogram = read(snapshot);
-            let mut buckets: Vec<(f64, u64)> = histogram.bounds.into_iter().zip(histogram.counts).collect();
-            buckets.push((f64::INFINITY, histogram.above));
-            let labels = shard(snapshot);
-            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(histogram.sum, histogram.count(), &buckets, None)?;
-        }
-        Ok(())
-    }
 }

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig, EngineError, Event, Events, Mailboxes};
 use crate::failure::Failure;
-use crate::metrics::{self, Metrics, Reading};
+use crate::metrics::{self, Finished, Metrics, Reading};
 
 use addresses::Addresses;
 use health::Health;
@@ -73,7 +73,7 @@ pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
     }
     let negotiations = Arc::new(negotiations(&config, &addresses, fingerprint, engine.mailboxes()));
     let signal = Signal::new(signal_config(&config, dev), Arc::clone(&negotiations) as Arc<dyn Media>);
-    let server = Server { config: &config, dev, engine: &engine, signal, negotiations, certificate };
+    let server = Server { config: &config, dev, engine: &engine, signal, negotiations, certificate, finished: Arc::default() };
     let ended = runtime.block_on(server.serve(events, listeners));
     engine.stop();
     runtime.shutdown_timeout(CLOSE_MAX);
@@ -140,6 +140,8 @@ struct Server<'a> {
     signal: Signal,
     negotiations: Arc<Negotiations<Mailboxes>>,
     certificate: Option<Arc<Certificate>>,
+    /// Traffic of allocations that have ended.
+    finished: Arc<Finished>,
 }
 
 impl Server<'_> {
@@ -183,7 +185,8 @@ impl Server<'_> {
         let Config { http, tls, .. } = self.config;
         let (snapshots, signal) = (self.engine.snapshots(), self.signal.clone());
         let read = move || Reading { shards: snapshots.read(), rooms: signal.counts().rooms as u64 };
-        let operator = operator_routes(Arc::clone(health), Metrics::new(Arc::clone(counters), read));
+        let metrics = Metrics::new(Arc::clone(counters), Arc::clone(&self.finished), read);
+        let operator = operator_routes(Arc::clone(health), metrics);
         let internal = self.signal.router().merge(operator);
         let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
         Serving {

@@ -16,6 +16,9 @@ fn snapshot(shard: u16) -> Snapshot {
     snapshot.sfu.subscriptions = 9;
     snapshot.sfu.drops.count(pointsman_sfu::DropReason::Duplicate);
     snapshot.turn.allocations = 4;
+    snapshot.turn.allocations_by_protocol = [1, 0, 3, 0];
+    snapshot.turn.errors[2] = 7;
+    snapshot.turn.binding_requests_total = 11;
     snapshot.turn.bytes_to_peers_total = 1200;
     snapshot
 }
@@ -24,7 +27,11 @@ fn text() -> String {
     let counters = Arc::new(Counters::default());
     counters.count_drop(DropReason::NotTls);
     let open = counters.open(ListenerKind::Tls);
-    let text = Metrics::new(counters, || Reading { shards: vec![snapshot(0), snapshot(1)], rooms: 6 }).text().unwrap();
+    let finished = Arc::new(Finished::new(true));
+    let client = Flow { received_packets: 3, received_bytes: 300, sent_packets: 2, sent_bytes: 20 };
+    let peer = Flow { received_packets: 2, received_bytes: 20, sent_packets: 1, sent_bytes: 100 };
+    finished.add("example.org", "a \"name\"\n", Traffic { client, peer });
+    let text = Metrics::new(counters, finished, || Reading { shards: vec![snapshot(0), snapshot(1)], rooms: 6 }).text().unwrap();
     drop(open);
     text
 }
@@ -44,6 +51,8 @@ fn names_and_labels_are_those_that_are_promised() {
         "pointsman_sfu_drops_total{shard=\"1\",reason=\"duplicate\"} 1",
         "pointsman_turn_allocations{shard=\"0\"} 4",
         "pointsman_turn_relayed_bytes_total{shard=\"0\",direction=\"out\"} 1200",
+        "pointsman_turn_allocations_by_protocol{shard=\"1\",protocol=\"tls\"} 3",
+        "pointsman_turn_errors_total{shard=\"0\",code=\"401\"} 7",
         "pointsman_control_drops_total{reason=\"not_tls\"} 1",
         "pointsman_control_connections{listener=\"tls\"} 1",
         concat!("pointsman_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
@@ -67,4 +76,22 @@ fn histograms_are_cumulative_and_end_with_infinity() {
     assert!(buckets.last().unwrap().starts_with("+Inf\""), "{buckets:?}");
     assert!(text.contains("pointsman_engine_train_length_sum{shard=\"1\"} 1040"), "{text}");
     assert!(text.contains("pointsman_sfu_forward_latency_seconds_count{shard=\"0\"} 2"), "{text}");
+}
+
+#[test]
+fn dashboards_for_coturn_find_its_names() {
+    let text = text();
+    let user = r#"realm="example.org",user="a \"name\"\n""#;
+    for expected in [
+        &format!("turn_traffic_rcvp{{{user}}} 3"),
+        &format!("turn_traffic_peer_sentb{{{user}}} 100"),
+        "turn_total_traffic_sentb 20",
+        "turn_total_traffic_peer_rcvp 2",
+        "turn_total_allocations{type=\"UDP\"} 2",
+        "turn_total_allocations{type=\"TLS/TCP\"} 6",
+        "stun_binding_request 22",
+        "turn_unauthenticated_401_responses 14",
+    ] {
+        assert!(text.lines().any(|line| line == expected), "{expected} is not in:\n{text}");
+    }
 }

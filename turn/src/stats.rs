@@ -1,5 +1,10 @@
 //! Counters of one server, bumped without atomics; whoever owns the server copies them out.
 
+use pointsman_wire::net::Protocol;
+
+/// What clients may speak, in the order of [`Stats::allocations_by_protocol`].
+pub const PROTOCOLS: [Protocol; 4] = [Protocol::Udp, Protocol::Tcp, Protocol::Tls, Protocol::Dtls];
+
 /// Why a datagram went no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(usize)]
@@ -84,11 +89,16 @@ impl DropReason {
     }
 }
 
+/// Every error code that the server answers with (RFC 8489 section 14.8, RFC 8656 section 19, RFC 6062 section 6.3, RFC 8016 section 5).
+pub const ERROR_CODES: [u16; 17] = [300, 400, 401, 403, 405, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 500, 508];
+
 /// Everything that is counted. Totals since the start, but for the gauges at the top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Gauge: allocations that exist, those included whose socket is being opened.
     pub allocations: u64,
+    /// Gauge: the same by what their clients speak, indexed by [`Protocol`].
+    pub allocations_by_protocol: [u64; PROTOCOLS.len()],
     /// Gauge: relayed transport addresses, reserved ones included.
     pub relays: u64,
     /// Gauge: ports reserved and not yet claimed.
@@ -96,7 +106,14 @@ pub struct Stats {
     pub allocations_total: u64,
     pub allocations_refused_total: u64,
     pub allocations_expired_total: u64,
+    /// STUN Binding requests answered with success.
     pub bindings_total: u64,
+    /// STUN Binding requests, answered or not.
+    pub binding_requests_total: u64,
+    /// STUN Binding requests answered with an error.
+    pub binding_errors_total: u64,
+    /// Error answers, indexed as [`ERROR_CODES`].
+    pub errors: [u64; ERROR_CODES.len()],
     /// Requests refused for want of valid credentials: 401 and 438.
     pub challenges_total: u64,
     /// Requests whose integrity did not fit: a wrong password or an unknown user.
@@ -112,6 +129,29 @@ pub struct Stats {
 impl Stats {
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.drops.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// Error answers with this code.
+    pub fn answered_with(&self, code: u16) -> u64 {
+        ERROR_CODES.iter().zip(self.errors).find(|(known, _)| **known == code).map_or(0, |(_, count)| count)
+    }
+
+    pub(crate) fn count_error(&mut self, code: u16) {
+        if let Some((_, counter)) = ERROR_CODES.iter().zip(&mut self.errors).find(|(known, _)| **known == code) {
+            *counter += 1;
+        }
+    }
+
+    /// The gauge of allocations whose clients speak `protocol`.
+    pub(crate) fn of_protocol(&mut self, protocol: Protocol) -> &mut u64 {
+        let [udp, tcp, tls, dtls] = &mut self.allocations_by_protocol;
+        match protocol {
+            // A zero hop is a participant's path, and no client of TURN.
+            Protocol::Udp | Protocol::Relay(_) => udp,
+            Protocol::Tcp => tcp,
+            Protocol::Tls => tls,
+            Protocol::Dtls => dtls,
+        }
     }
 
     pub(crate) fn count_drop(&mut self, reason: DropReason) {

@@ -194,6 +194,7 @@ impl Server {
         let index = u32::try_from(self.allocations.insert(allocation)).unwrap_or(u32::MAX);
         self.clients.insert(client, index);
         self.stats.allocations = self.allocations.len() as u64;
+        *self.stats.of_protocol(client.protocol) += 1;
         self.arm(index, expires);
         index
     }
@@ -446,6 +447,7 @@ impl Server {
             self.close_relay(port);
         }
         self.stats.allocations = self.allocations.len() as u64;
+        *self.stats.of_protocol(allocation.client.protocol) -= 1;
     }
 
     /// Ends one half of a dual allocation.

@@ -91,6 +91,7 @@ impl Server {
         style: ReplyStyle,
         rejection: &Rejection,
     ) -> Result<Verdict, DropReason> {
+        self.stats.count_error(rejection.code);
         let mut writer = Writer::new(&mut self.scratch[..], Class::Error, question.method, question.id);
         writer.error_code(rejection.code, reason(rejection.code));
         if !rejection.unknown.is_empty() {
@@ -118,6 +119,7 @@ impl Server {
             Refusal::StaleNonce => (438, true),
             Refusal::Incomplete => (400, false),
         };
+        self.stats.count_error(code);
         let mut writer = Writer::new(&mut self.scratch[..], Class::Error, message.method(), message.transaction_id());
         // No reason phrase: an answer to a spoofed source should not be much larger than the request.
         writer.error_code(code, "");
@@ -130,6 +132,7 @@ impl Server {
 
     /// RFC 8489 section 6.3.1. Open to strangers, so the answer holds their address and nothing else.
     pub(super) fn handle_binding(&mut self, now: Now, client: FiveTuple, message: &Message<'_>) -> Result<Verdict, DropReason> {
+        self.stats.binding_requests_total += 1;
         if !self.limiter.take(now.mono, client.remote.ip()) {
             return Err(DropReason::RateLimited);
         }
@@ -140,6 +143,8 @@ impl Server {
             self.stats.bindings_total += 1;
             writer.xor_address(Type::XOR_MAPPED_ADDRESS, client.remote);
         } else {
+            self.stats.binding_errors_total += 1;
+            self.stats.count_error(420);
             writer.error_code(420, "").unknown_attributes(unknown.types());
         }
         let written = close(&mut writer, None, message.has_fingerprint());

@@ -35,6 +35,7 @@ fn a_stranger_gets_a_small_challenge_and_leaves_no_state() {
     assert_eq!(message.nonce().unwrap().len(), 24);
     assert!(answer.len() <= 72, "{} bytes for {}", answer.len(), bare_allocate().len());
     assert_eq!((world.server.stats().allocations, world.server.stats().relays), (0, 0));
+    assert_eq!((world.server.stats().answered_with(401), world.server.stats().answered_with(438)), (1, 0));
     assert_eq!(world.server.poll_timeout(), None, "nothing is kept");
 }
 

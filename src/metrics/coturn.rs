@@ -1,0 +1,80 @@
+//! coturn's metric names, so that dashboards made for it keep working: what they count there they count here.
+//!
+//! These counters have no `_total` at the end, which OpenMetrics wants of counters: they are exposed without a type. `rate()` does not mind.
+//! coturn names what it *received* (`rcv`) and *sent*, in packets (`p`) and bytes (`b`), of clients and, with `peer`, of peers. Traffic of an
+//! allocation is counted when it has ended. Bytes are payload; coturn adds the framing of STUN and ChannelData on the client's side.
+
+use std::fmt;
+
+use pointsman_turn::DropReason;
+use pointsman_turn::stats::PROTOCOLS;
+use pointsman_wire::net::Protocol;
+
+use super::finished::{Finished, Flow, Sums, Traffic};
+use super::out::{Labels, Out};
+use crate::engine::Snapshot;
+
+type Side = fn(&Traffic) -> Flow;
+type Count = fn(&Flow) -> u64;
+
+const SIDES: [(&str, Side); 2] = [("", |traffic| traffic.client), ("peer_", |traffic| traffic.peer)];
+const COUNTS: [(&str, &str, Count); 4] = [
+    ("rcvp", "packets received", |flow| flow.received_packets),
+    ("rcvb", "bytes received", |flow| flow.received_bytes),
+    ("sentp", "packets sent", |flow| flow.sent_packets),
+    ("sentb", "bytes sent", |flow| flow.sent_bytes),
+];
+
+pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot], finished: &Finished) -> fmt::Result {
+    let sums = finished.read();
+    for (infix, side) in SIDES {
+        for (suffix, what, count) in COUNTS {
+            let rows = series(&sums, finished.with_users(), move |traffic| count(&side(traffic)));
+            out.untyped(&format!("turn_traffic_{infix}{suffix}"), &format!("Ended allocations: {what}"), rows)?;
+            let total = [(NO_LABELS, count(&side(&sums.total)))];
+            out.untyped(&format!("turn_total_traffic_{infix}{suffix}"), &format!("All ended allocations: {what}"), total)?;
+        }
+    }
+    let kinds = PROTOCOLS.into_iter().enumerate().map(|(at, kind)| {
+        let count: u64 = shards.iter().filter_map(|s| s.turn.allocations_by_protocol.get(at)).sum();
+        ([("type", protocol(kind))], count)
+    });
+    out.gauges("turn_total_allocations", "Allocations, by what their clients speak", kinds)?;
+    let sum = |read: fn(&pointsman_turn::Stats) -> u64| shards.iter().map(|s| read(&s.turn)).sum::<u64>();
+    let limited = sum(|turn| turn.dropped(DropReason::RateLimited));
+    for (name, help, count) in [
+        ("stun_binding_request", "STUN Binding requests", sum(|turn| turn.binding_requests_total)),
+        ("stun_binding_response", "STUN Binding requests answered", sum(|turn| turn.bindings_total)),
+        ("stun_binding_error", "STUN Binding requests answered with an error", sum(|turn| turn.binding_errors_total)),
+        ("turn_packet_processed", "Datagrams relayed", sum(|turn| turn.packets_to_peers_total + turn.packets_to_clients_total)),
+        ("turn_packet_dropped", "Datagrams not relayed", sum(|turn| turn.drops.iter().sum())),
+        ("turn_unauthenticated_401_requests", "Requests without valid credentials", sum(|turn| turn.challenges_total)),
+        ("turn_unauthenticated_401_responses", "Requests answered with 401", sum(|turn| turn.answered_with(401))),
+        ("turn_unauthenticated_401_dropped_responses", "Requests of strangers that got no answer", limited),
+    ] {
+        out.untyped(name, help, [(NO_LABELS, count)])?;
+    }
+    Ok(())
+}
+
+const NO_LABELS: [(&str, &str); 0] = [];
+
+fn series(sums: &Sums, with_users: bool, count: impl Fn(&Traffic) -> u64) -> impl Iterator<Item = (Labels, u64)> {
+    sums.by.iter().map(move |((realm, user), traffic)| {
+        let mut labels = vec![("realm", realm.to_string())];
+        if with_users {
+            labels.push(("user", user.to_string()));
+        }
+        (labels, count(traffic))
+    })
+}
+
+/// As coturn writes it.
+const fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Udp | Protocol::Relay(_) => "UDP",
+        Protocol::Tcp => "TCP",
+        Protocol::Tls => "TLS/TCP",
+        Protocol::Dtls => "DTLS",
+    }
+}
