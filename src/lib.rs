@@ -11,3 +11,4 @@ pub mod engine;
 pub mod failure;
 pub mod load;
 pub mod metrics;
+pub mod users;

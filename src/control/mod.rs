@@ -25,11 +25,12 @@ use pointsman_sfu::transport::DtlsIdentity;
 use pointsman_sfu::{Fingerprint, NegotiationConfig};
 use pointsman_signal::Signal;
 use pointsman_signal::media::Media;
+use pointsman_turn::KeyAnswer;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::engine::{Engine, EngineConfig, EngineError, Event, Events, Mailboxes};
+use crate::engine::{Engine, EngineConfig, EngineError, Event, Events, Letter, Mailboxes, TurnCommand, TurnEvent};
 use crate::failure::Failure;
 use crate::metrics::{self, Finished, Metrics, Reading};
 
@@ -152,7 +153,7 @@ impl Server<'_> {
         let counters = Arc::new(Counters::default());
         let (close, closing) = watch::channel(false);
         let serving = Arc::new(self.serving(&health, &counters, closing));
-        tokio::spawn(follow(events, self.signal.clone(), Arc::clone(&self.negotiations)));
+        tokio::spawn(follow(events, self.signal.clone(), Arc::clone(&self.negotiations), self.engine.mailboxes()));
         tokio::spawn(health::watch(Arc::clone(&health), self.engine.snapshots()));
         for listener in listeners {
             tracing::info!(address = %listener.address, listener = listener.kind.key(), "listening");
@@ -204,15 +205,25 @@ impl Server<'_> {
 }
 
 /// Hands what the shards report to the rules of rooms, and gives the shards what they had no room for.
-async fn follow(mut events: Events, signal: Signal, negotiations: Arc<Negotiations<Mailboxes>>) {
+async fn follow(mut events: Events, signal: Signal, negotiations: Arc<Negotiations<Mailboxes>>, shards: Mailboxes) {
     let mut flush = tokio::time::interval(FLUSH_INTERVAL);
     loop {
         tokio::select! {
             event = events.recv() => {
-                let Some(Event::Media { shard, event }) = event else { return };
-                tracing::debug!(shard = shard.0, ?event, "media");
-                if let Some(event) = media::media_event(&event) {
-                    signal.handle_media_event(event);
+                match event {
+                    Some(Event::Media { shard, event }) => {
+                        tracing::debug!(shard = shard.0, ?event, "media");
+                        if let Some(event) = media::media_event(&event) {
+                            signal.handle_media_event(event);
+                        }
+                    }
+                    Some(Event::Turn { shard, event: TurnEvent::LookupKey { lookup, .. } }) => {
+                        // A shard without room for the answer gives the question up by itself.
+                        let answer = TurnCommand::Key { lookup, answer: KeyAnswer::Unavailable };
+                        let _ = shards.send_to(shard, Letter::Turn(answer));
+                    }
+                    Some(Event::Turn { event: TurnEvent::Note(_), .. }) => {}
+                    None => return,
                 }
             }
             _ = flush.tick() => negotiations.flush(),

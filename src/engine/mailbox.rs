@@ -5,23 +5,51 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::queue::ArrayQueue;
 use pointsman_sfu::Command;
+use pointsman_turn::{AllocationId, AllocationView, KeyAnswer, LookupId, Note, Rules};
 use pointsman_wire::net::ShardId;
 use tokio::sync::mpsc;
 
 use super::wake::Bell;
 
 /// What control asks of a shard.
-#[derive(Clone, Debug)]
-pub(super) enum Letter {
+#[derive(Debug)]
+pub enum Letter {
     Media(Command),
+    Turn(TurnCommand),
     /// Leave the loop.
     Stop,
+}
+
+/// What control asks of a shard's TURN server.
+#[derive(Clone, Debug)]
+pub enum TurnCommand {
+    /// These are in force from now on. For all shards.
+    Rules(Arc<Rules>),
+    /// The answer to [`TurnEvent::LookupKey`], for the shard that asked.
+    Key { lookup: LookupId, answer: KeyAnswer },
+    /// End this allocation, and say whether there was one. For its shard.
+    Kill { id: AllocationId, done: mpsc::Sender<bool> },
+    /// Tell of every allocation. For any shard.
+    List { reply: mpsc::Sender<Vec<AllocationView>> },
 }
 
 /// What happened on a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Media { shard: ShardId, event: pointsman_sfu::Event },
+    Turn { shard: ShardId, event: TurnEvent },
+}
+
+/// What a shard's TURN server has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnEvent {
+    /// Who is this? [`TurnCommand::Key`] answers.
+    LookupKey {
+        lookup: LookupId,
+        realm: Box<str>,
+        username: Box<[u8]>,
+    },
+    Note(Note),
 }
 
 /// Where control receives what happened. When it falls behind, shards keep their events until there is room: none is lost.
@@ -65,21 +93,35 @@ impl Mailboxes {
 
     /// Sends a command to every shard, after all that were sent before it. Either every shard gets it or none.
     pub fn send_to_all(&self, command: Command) -> Result<(), Busy> {
-        self.put(&Letter::Media(command))
+        self.put(|| Letter::Media(command.clone()))
+    }
+
+    /// The same for TURN.
+    pub fn send_turn_to_all(&self, command: &TurnCommand) -> Result<(), Busy> {
+        self.put(|| Letter::Turn(command.clone()))
+    }
+
+    /// Sends a letter to one shard, after all that were sent to it before. A shard that is not there is busy for ever.
+    pub fn send_to(&self, shard: ShardId, letter: Letter) -> Result<(), Busy> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = self.shards.get(usize::from(shard.0)).ok_or(Busy)?;
+        slot.queue.push(letter).map_err(|_| Busy)?;
+        slot.bell.ring();
+        Ok(())
     }
 
     pub(super) fn stop(&self) -> Result<(), Busy> {
-        self.put(&Letter::Stop)
+        self.put(|| Letter::Stop)
     }
 
-    fn put(&self, letter: &Letter) -> Result<(), Busy> {
+    fn put(&self, letter: impl Fn() -> Letter) -> Result<(), Busy> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         // Only shards take letters out, and only we put them in: room that is there stays there.
         if self.shards.iter().any(|shard| shard.queue.is_full()) {
             return Err(Busy);
         }
         for shard in self.shards.iter() {
-            if shard.queue.push(letter.clone()).is_err() {
+            if shard.queue.push(letter()).is_err() {
                 return Err(Busy);
             }
             shard.bell.ring();

@@ -40,7 +40,7 @@ use tokio::sync::mpsc;
 
 pub use bind::EngineError;
 pub use config::EngineConfig;
-pub use mailbox::{Busy, Event, Events, Mailboxes};
+pub use mailbox::{Busy, Event, Events, Letter, Mailboxes, TurnCommand, TurnEvent};
 pub use stats::{DropReason, FORWARD_LATENCY_BOUNDS, Histogram, Snapshot, Stats, TRAIN_LENGTH_BOUNDS};
 
 use bind::{ListenOptions, Listener, bind_all, supports_trains};
@@ -232,7 +232,7 @@ fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Resul
     let inbox = Inbox::new(config.batch_max.max(1), config.udp_gro);
     let sfu = Sfu::new(config.sfu.clone(), links.shard, plan.shards, Arc::clone(&plan.identity), random_u64()?, now);
     let server = Server::new(config.turn.clone(), Arc::clone(&plan.ledger), plan.turn_seed, links.shard, now);
-    let relaying = Relaying::new(server, links.shard, config.relay_sockets_max, config.relay_socket_buffer);
+    let relaying = Relaying::new(server, links.shard, config);
     let pace = Pace::new(Duration::from_micros(config.gather_us_max.into()));
     if config.gather_us_max > 0 {
         sys::set_timer_slack(TIMER_SLACK)?;

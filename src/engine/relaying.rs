@@ -15,6 +15,8 @@ use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple, Protocol, ShardId};
 
 use super::bind::open_relay;
+use super::config::EngineConfig;
+use super::mailbox::{TurnCommand, TurnEvent};
 use super::mesh::{MeshPort, Message, MovedSockets};
 use super::outgoing::{Outgoing, Parcels, Relays, deliver};
 use super::receive::PeerInbox;
@@ -49,6 +51,9 @@ pub struct Relaying {
     unsaid: VecDeque<(ShardId, Message)>,
     parcels: Parcels,
     complaints: Complaints,
+    /// What control has not been told yet.
+    events: VecDeque<TurnEvent>,
+    events_max: usize,
 }
 
 /// What a verdict may need besides the server.
@@ -60,19 +65,21 @@ pub struct Surroundings<'a> {
 }
 
 impl Relaying {
-    pub fn new(server: Server, shard: ShardId, relay_sockets_max: usize, socket_buffer: usize) -> Self {
+    pub fn new(server: Server, shard: ShardId, config: &EngineConfig) -> Self {
         Self {
             server,
             shard,
             inbox: PeerInbox::new(),
             opening: VecDeque::new(),
-            opening_max: relay_sockets_max,
+            opening_max: config.relay_sockets_max,
             awaited: Vec::new(),
-            socket_buffer,
+            socket_buffer: config.relay_socket_buffer,
             arrived: [None, None],
             unsaid: VecDeque::new(),
             parcels: Parcels::default(),
             complaints: Complaints::default(),
+            events: VecDeque::new(),
+            events_max: config.events_max,
         }
     }
 
@@ -239,6 +246,39 @@ impl Relaying {
         FiveTuple { protocol: Protocol::Relay(self.shard), local: media, remote: relayed }
     }
 
+    /// Does what control asks.
+    pub fn command(&mut self, now: Now, command: TurnCommand, around: &mut Surroundings<'_>) {
+        match command {
+            TurnCommand::Rules(rules) => self.server.update(now, &rules),
+            TurnCommand::Key { lookup, answer } => self.server.handle_key(now, lookup, answer),
+            // Nobody waits for an answer any more where it finds no room.
+            TurnCommand::Kill { id, done } => {
+                let _ = done.try_send(self.server.kill(now, id));
+            }
+            TurnCommand::List { reply } => {
+                let _ = reply.try_send(self.server.allocations(now).collect());
+            }
+        }
+        self.drain(now, around);
+    }
+
+    /// What control should know.
+    pub fn poll_event(&mut self) -> Option<TurnEvent> {
+        self.events.pop_front()
+    }
+
+    fn tell(&mut self, now: Now, event: TurnEvent, around: &mut Surroundings<'_>) {
+        if self.events.len() < self.events_max {
+            self.events.push_back(event);
+            return;
+        }
+        around.transmit.stats.drop(DropReason::EventsFull, 1);
+        match event {
+            TurnEvent::LookupKey { lookup, .. } => self.server.handle_key(now, lookup, KeyAnswer::Unavailable),
+            TurnEvent::Note(_) => {}
+        }
+    }
+
     fn drain(&mut self, now: Now, around: &mut Surroundings<'_>) {
         while let Some(output) = self.server.poll_output() {
             match output {
@@ -248,8 +288,10 @@ impl Relaying {
                     self.server.handle_relay_opened(now, relay, Err(OpenError::Failed));
                 }
                 Output::CloseRelay { relay } => self.close(relay, around),
-                // Nothing looks keys up yet.
-                Output::LookupKey { lookup, .. } => self.server.handle_key(now, lookup, KeyAnswer::Unavailable),
+                Output::LookupKey { lookup, realm, username } => {
+                    self.tell(now, TurnEvent::LookupKey { lookup, realm, username }, around);
+                }
+                Output::Note(note) => self.tell(now, TurnEvent::Note(note), around),
                 Output::AdoptRelay { relay, was } => self.adopt(now, relay, was, around),
                 Output::ToShard { shard, message } => self.to_shard(now, shard, message, around),
                 // Never asked for yet.
@@ -257,8 +299,7 @@ impl Relaying {
                 | Output::Join { .. }
                 | Output::CloseConnection { .. }
                 | Output::CloseClient { .. }
-                | Output::MoveClient { .. }
-                | Output::Note(_) => {}
+                | Output::MoveClient { .. } => {}
             }
         }
     }

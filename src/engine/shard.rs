@@ -267,6 +267,10 @@ impl Shard {
                     let mut out = self.relaying.outgoing(now, &mut self.transmit, &mut self.links.mesh);
                     self.sfu.handle_command(now, command, &mut out);
                 }
+                Some(Letter::Turn(command)) => {
+                    let (_, relaying, mut around) = self.parts();
+                    relaying.command(now, command, &mut around);
+                }
                 Some(Letter::Stop) => self.stopping = true,
                 None => return,
             }
@@ -303,8 +307,14 @@ impl Shard {
                 self.events_wait = !self.links.events.is_closed();
                 return;
             };
-            let Some(event) = self.sfu.poll_event() else { return };
-            place.send(Event::Media { shard: self.links.shard, event });
+            let shard = self.links.shard;
+            if let Some(event) = self.sfu.poll_event() {
+                place.send(Event::Media { shard, event });
+            } else if let Some(event) = self.relaying.poll_event() {
+                place.send(Event::Turn { shard, event });
+            } else {
+                return;
+            }
         }
         self.work_left = true;
     }

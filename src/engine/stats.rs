@@ -23,10 +23,12 @@ pub enum DropReason {
     TooLong,
     /// The ring to another shard was full.
     MeshFull,
+    /// Not a datagram: something that control was to be told, which has fallen behind.
+    EventsFull,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Oversized,
         Self::BadAddress,
         Self::UnknownProtocol,
@@ -35,6 +37,7 @@ impl DropReason {
         Self::SendRefused,
         Self::TooLong,
         Self::MeshFull,
+        Self::EventsFull,
     ];
 
     /// As in metrics.
@@ -48,6 +51,7 @@ impl DropReason {
             Self::SendRefused => "send_refused",
             Self::TooLong => "too_long",
             Self::MeshFull => "mesh_full",
+            Self::EventsFull => "events_full",
         }
     }
 }
