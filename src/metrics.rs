@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pointsman_turn::Ledger;
+use pointsman_wire::stun::attribute::Family;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
@@ -21,7 +23,7 @@ mod finished;
 mod out;
 mod turn;
 
-pub use finished::{Finished, Flow, Traffic};
+pub use finished::Finished;
 use out::{One, Out, Pair, directions, each, shard, shard_and};
 
 #[cfg(test)]
@@ -30,11 +32,36 @@ mod tests;
 /// What [`Metrics::text`] is written in.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Realms that have series of their own.
+const REALMS_MAX: usize = 100;
+
 /// Everything that is given out, read at one moment.
 #[derive(Debug)]
 pub struct Reading {
     pub shards: Vec<Snapshot>,
     pub rooms: u64,
+    pub held: Held,
+}
+
+/// What all shards' allocations hold together.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// Of IPv4, then IPv6.
+    pub relay_ports: [u32; 2],
+    /// Bytes per second.
+    pub granted_bps: u64,
+    /// The first realms in the order of their names: allocations, and the users who hold them.
+    pub realms: Vec<(Box<str>, u32, usize)>,
+}
+
+impl Held {
+    pub fn read(ledger: &Ledger) -> Self {
+        Self {
+            relay_ports: [Family::V4, Family::V6].map(|family| ledger.ports_in_use(family)),
+            granted_bps: ledger.granted_bps(),
+            realms: ledger.realms(REALMS_MAX),
+        }
+    }
 }
 
 /// The registry of a running server. `read` is called at each scrape.
@@ -85,6 +112,7 @@ impl Collector for Scrape {
         engine(&mut out, &reading.shards)?;
         sfu(&mut out, &reading)?;
         turn::write(&mut out, &reading.shards)?;
+        turn::write_held(&mut out, &reading.held)?;
         coturn::write(&mut out, &reading.shards, &self.finished)
     }
 }

@@ -28,4 +28,5 @@ pub mod token;
 mod ws;
 
 pub use config::Config;
-pub use signal::{Counts, Signal};
+pub use problem::Problem;
+pub use signal::{Counts, Signal, bearer_token};

@@ -118,8 +118,7 @@ impl Signal {
 
     /// Who asks, by a token in the `Authorization` header or (for WebSockets, where browsers can set no header) in the query.
     pub(crate) fn ticket(&self, headers: &HeaderMap, query_token: Option<&str>) -> Result<(Ticket, bool), Problem> {
-        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-        let token = bearer.or(query_token).filter(|token| !token.is_empty()).ok_or_else(Problem::no_token)?;
+        let token = bearer_token(headers).or(query_token).filter(|token| !token.is_empty()).ok_or_else(Problem::no_token)?;
         let claims = self.inner.config.keys.verify(token, unix_s()).map_err(Problem::token)?;
         let may_join = claims.video.room_join && !claims.video.room.is_empty();
         Ok((Ticket::from(claims), may_join))
@@ -264,8 +263,9 @@ pub(crate) fn text(message: &ServerMessage) -> Option<Utf8Bytes> {
     serde_json::to_string(message).ok().map(Utf8Bytes::from)
 }
 
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
+/// The token of an `Authorization: Bearer` header (RFC 6750 section 2.1).
+pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 

@@ -57,7 +57,7 @@ pub struct VideoGrant {
     pub can_subscribe: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub can_publish_data: Option<bool>,
-    /// Also lets its holder mute others.
+    /// Also lets its holder mute others. Without a `room` it is the grant of who runs the server.
     #[serde(default, skip_serializing_if = "is_false")]
     pub room_admin: bool,
     #[serde(default, skip_serializing_if = "is_false")]

@@ -1,6 +1,7 @@
 //! The command line. A new command is a variant of [`Command`], an arm in [`run`] and a file beside this one.
 
 mod check;
+mod ctl;
 mod serve;
 mod token;
 
@@ -28,6 +29,8 @@ enum Command {
     Check(check::Arguments),
     /// Mint a token with which a participant may join a room
     Token(token::Arguments),
+    /// Ask a running server, or tell it what to do
+    Ctl(ctl::Arguments),
     /// Put real WebRTC load on a WHIP and WHEP server, and report
     Load(load::LoadArgs),
 }
@@ -39,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Load(arguments) => load::run(&arguments).map_err(Failure::Other),
     };
     let Err(failure) = outcome else { return ExitCode::SUCCESS };

@@ -55,16 +55,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn mint(arguments: &Arguments, config: &Config, now_unix_s: u64) -> Result<String, Failure> {
+/// The name of the key that signs: the one asked for, or else the first.
+pub(super) fn signing_key<'a>(config: &'a Config, asked: Option<&'a str>) -> Result<&'a str, Failure> {
     let names = || config.keys.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let key =
-        match &arguments.key {
-            Some(key) if config.keys.contains_key(key) => key,
-            Some(key) => return Err(Failure::Operator(format!("no API key `{key}` in [keys]; there are: {}", names()))),
-            None => config.keys.keys().next().ok_or_else(|| {
-                Failure::Operator("[keys] has no API key to sign with: add one, or name the file with --config".to_owned())
-            })?,
-        };
+    match asked {
+        Some(key) if config.keys.contains_key(key) => Ok(key),
+        Some(key) => Err(Failure::Operator(format!("no API key `{key}` in [keys]; there are: {}", names()))),
+        None => config
+            .keys
+            .keys()
+            .next()
+            .map(String::as_str)
+            .ok_or_else(|| Failure::Operator("[keys] has no API key to sign with: add one, or name the file with --config".to_owned())),
+    }
+}
+
+fn mint(arguments: &Arguments, config: &Config, now_unix_s: u64) -> Result<String, Failure> {
+    let key = signing_key(config, arguments.key.as_deref())?;
     let keys: Keys = config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
     let video = VideoGrant {
         room: arguments.room.clone(),
@@ -77,7 +84,7 @@ fn mint(arguments: &Arguments, config: &Config, now_unix_s: u64) -> Result<Strin
         ..VideoGrant::default()
     };
     let claims = Claims {
-        iss: key.clone(),
+        iss: key.to_owned(),
         sub: arguments.identity.clone(),
         exp: now_unix_s + arguments.ttl,
         nbf: now_unix_s,

@@ -122,6 +122,16 @@ pub struct Loaded {
     pub entries: Vec<Entry>,
 }
 
+/// Where a client on this host reaches a listener: a wildcard is no address to connect to.
+pub fn reachable(listener: SocketAddr) -> SocketAddr {
+    let ip = match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listener.port())
+}
+
 /// The environment variables that may override keys.
 pub fn environment() -> HashMap<String, String> {
     std::env::vars().filter(|(name, _)| name.starts_with("POINTSMAN_")).collect()

@@ -10,6 +10,7 @@ mod media;
 mod signals;
 pub mod stats;
 pub mod tls;
+pub mod turn_api;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig, EngineError, Event, Events, Letter, Mailboxes, TurnCommand, TurnEvent};
 use crate::failure::Failure;
-use crate::metrics::{self, Finished, Metrics, Reading};
+use crate::metrics::{self, Finished, Held, Metrics, Reading};
 
 use addresses::Addresses;
 use health::Health;
@@ -40,6 +41,7 @@ use listen::{Bound, Serving};
 use media::{IceServerConfig, Negotiations};
 use stats::{Counters, ListenerKind};
 use tls::Certificate;
+use turn_api::TurnApi;
 
 /// Threads of control. Media never runs on them.
 const CONTROL_THREADS: usize = 2;
@@ -153,7 +155,13 @@ impl Server<'_> {
         let counters = Arc::new(Counters::default());
         let (close, closing) = watch::channel(false);
         let serving = Arc::new(self.serving(&health, &counters, closing));
-        tokio::spawn(follow(events, self.signal.clone(), Arc::clone(&self.negotiations), self.engine.mailboxes()));
+        tokio::spawn(follow(
+            events,
+            self.signal.clone(),
+            Arc::clone(&self.negotiations),
+            self.engine.mailboxes(),
+            Arc::clone(&self.finished),
+        ));
         tokio::spawn(health::watch(Arc::clone(&health), self.engine.snapshots()));
         for listener in listeners {
             tracing::info!(address = %listener.address, listener = listener.kind.key(), "listening");
@@ -184,11 +192,13 @@ impl Server<'_> {
 
     fn serving(&self, health: &Arc<Health>, counters: &Arc<Counters>, closing: watch::Receiver<bool>) -> Serving {
         let Config { http, tls, .. } = self.config;
-        let (snapshots, signal) = (self.engine.snapshots(), self.signal.clone());
-        let read = move || Reading { shards: snapshots.read(), rooms: signal.counts().rooms as u64 };
+        let (snapshots, signal, ledger) = (self.engine.snapshots(), self.signal.clone(), self.engine.ledger());
+        let read = move || Reading { shards: snapshots.read(), rooms: signal.counts().rooms as u64, held: Held::read(&ledger) };
         let metrics = Metrics::new(Arc::clone(counters), Arc::clone(&self.finished), read);
         let operator = operator_routes(Arc::clone(health), metrics);
-        let internal = self.signal.router().merge(operator);
+        let keys = self.config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
+        let api = TurnApi { shards: Box::new(self.engine.mailboxes()), ledger: self.engine.ledger(), keys };
+        let internal = self.signal.router().merge(operator).merge(turn_api::router(api));
         let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
         Serving {
             internal: bounded(internal, http.request_timeout),
@@ -205,7 +215,13 @@ impl Server<'_> {
 }
 
 /// Hands what the shards report to the rules of rooms, and gives the shards what they had no room for.
-async fn follow(mut events: Events, signal: Signal, negotiations: Arc<Negotiations<Mailboxes>>, shards: Mailboxes) {
+async fn follow(
+    mut events: Events,
+    signal: Signal,
+    negotiations: Arc<Negotiations<Mailboxes>>,
+    shards: Mailboxes,
+    finished: Arc<Finished>,
+) {
     let mut flush = tokio::time::interval(FLUSH_INTERVAL);
     loop {
         tokio::select! {
@@ -222,7 +238,7 @@ async fn follow(mut events: Events, signal: Signal, negotiations: Arc<Negotiatio
                         let answer = TurnCommand::Key { lookup, answer: KeyAnswer::Unavailable };
                         let _ = shards.send_to(shard, Letter::Turn(answer));
                     }
-                    Some(Event::Turn { event: TurnEvent::Note(_), .. }) => {}
+                    Some(Event::Turn { event: TurnEvent::Note(note), .. }) => finished.note(&note),
                     None => return,
                 }
             }

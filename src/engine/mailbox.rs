@@ -29,8 +29,8 @@ pub enum TurnCommand {
     Key { lookup: LookupId, answer: KeyAnswer },
     /// End this allocation, and say whether there was one. For its shard.
     Kill { id: AllocationId, done: mpsc::Sender<bool> },
-    /// Tell of every allocation. For any shard.
-    List { reply: mpsc::Sender<Vec<AllocationView>> },
+    /// Tell of allocations in the order of their ids: at most `max`, those behind `after`. For any shard.
+    List { after: Option<AllocationId>, max: usize, reply: mpsc::Sender<Vec<AllocationView>> },
 }
 
 /// What happened on a shard.

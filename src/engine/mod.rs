@@ -66,6 +66,7 @@ pub struct Engine {
     mailboxes: Mailboxes,
     snapshots: Vec<Arc<Mutex<Snapshot>>>,
     addresses: Vec<SocketAddr>,
+    ledger: Arc<Ledger>,
 }
 
 impl Engine {
@@ -88,8 +89,8 @@ impl Engine {
         let (links, mailboxes, snapshots) = connect(&config, shards, &events_in)?;
         let pin = config.pin && !cpus.is_empty();
         let ledger = Arc::new(Ledger::new(config.turn.relay_ports.clone()));
-        let plan = Arc::new(Plan { config, identity, shards: shards as u16, trains, turn_seed, ledger });
-        let mut engine = Self { threads: Vec::with_capacity(shards), mailboxes, snapshots, addresses };
+        let plan = Arc::new(Plan { config, identity, shards: shards as u16, trains, turn_seed, ledger: Arc::clone(&ledger) });
+        let mut engine = Self { threads: Vec::with_capacity(shards), mailboxes, snapshots, addresses, ledger };
         for (links, listeners) in links.into_iter().zip(listeners) {
             let cpu = pin.then(|| cpus[usize::from(links.shard.0) % cpus.len()]);
             engine.threads.push(start_shard(&plan, links, listeners, cpu)?);
@@ -105,6 +106,11 @@ impl Engine {
     /// The addresses listened on, in the order of the configuration, with the ports that the kernel chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Who holds how many allocations, and the relay ports in use.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
     }
 
     /// Every shard's counters, at most a second old.

@@ -255,8 +255,9 @@ impl Relaying {
             TurnCommand::Kill { id, done } => {
                 let _ = done.try_send(self.server.kill(now, id));
             }
-            TurnCommand::List { reply } => {
-                let _ = reply.try_send(self.server.allocations(now).collect());
+            TurnCommand::List { after, max, reply } => {
+                let behind = self.server.allocations(now).filter(|view| after.is_none_or(|after| view.id > after));
+                let _ = reply.try_send(behind.take(max).collect());
             }
         }
         self.drain(now, around);

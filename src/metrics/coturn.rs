@@ -2,38 +2,40 @@
 //!
 //! These counters have no `_total` at the end, which OpenMetrics wants of counters: they are exposed without a type. `rate()` does not mind.
 //! coturn names what it *received* (`rcv`) and *sent*, in packets (`p`) and bytes (`b`), of clients and, with `peer`, of peers. Traffic of an
-//! allocation is counted when it has ended. Bytes are payload; coturn adds the framing of STUN and ChannelData on the client's side.
+//! allocation is counted when it has ended. Bytes are payload on both sides; coturn adds STUN's and ChannelData's framing on the client's.
 
 use std::fmt;
 
 use pointsman_turn::DropReason;
 use pointsman_turn::stats::PROTOCOLS;
+use pointsman_turn::view::Traffic;
 use pointsman_wire::net::Protocol;
 
-use super::finished::{Finished, Flow, Sums, Traffic};
+use super::finished::{Finished, Sums};
 use super::out::{Labels, Out};
 use crate::engine::Snapshot;
 
-type Side = fn(&Traffic) -> Flow;
-type Count = fn(&Flow) -> u64;
+type Count = fn(&Traffic) -> u64;
 
-const SIDES: [(&str, Side); 2] = [("", |traffic| traffic.client), ("peer_", |traffic| traffic.peer)];
-const COUNTS: [(&str, &str, Count); 4] = [
-    ("rcvp", "packets received", |flow| flow.received_packets),
-    ("rcvb", "bytes received", |flow| flow.received_bytes),
-    ("sentp", "packets sent", |flow| flow.sent_packets),
-    ("sentb", "bytes sent", |flow| flow.sent_bytes),
+/// What the relay receives of a client it sends to a peer, and the other way round.
+const TRAFFIC: [(&str, &str, Count); 8] = [
+    ("rcvp", "packets received of clients", |traffic| traffic.packets_to_peers),
+    ("rcvb", "bytes received of clients", |traffic| traffic.bytes_to_peers),
+    ("sentp", "packets sent to clients", |traffic| traffic.packets_to_client),
+    ("sentb", "bytes sent to clients", |traffic| traffic.bytes_to_client),
+    ("peer_rcvp", "packets received of peers", |traffic| traffic.packets_to_client),
+    ("peer_rcvb", "bytes received of peers", |traffic| traffic.bytes_to_client),
+    ("peer_sentp", "packets sent to peers", |traffic| traffic.packets_to_peers),
+    ("peer_sentb", "bytes sent to peers", |traffic| traffic.bytes_to_peers),
 ];
 
 pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot], finished: &Finished) -> fmt::Result {
     let sums = finished.read();
-    for (infix, side) in SIDES {
-        for (suffix, what, count) in COUNTS {
-            let rows = series(&sums, finished.with_users(), move |traffic| count(&side(traffic)));
-            out.untyped(&format!("turn_traffic_{infix}{suffix}"), &format!("Ended allocations: {what}"), rows)?;
-            let total = [(NO_LABELS, count(&side(&sums.total)))];
-            out.untyped(&format!("turn_total_traffic_{infix}{suffix}"), &format!("All ended allocations: {what}"), total)?;
-        }
+    for (suffix, what, count) in TRAFFIC {
+        let rows = series(&sums, finished.with_users(), count);
+        out.untyped(&format!("turn_traffic_{suffix}"), &format!("Ended allocations: {what}"), rows)?;
+        let total = [(NO_LABELS, count(&sums.total))];
+        out.untyped(&format!("turn_total_traffic_{suffix}"), &format!("All ended allocations: {what}"), total)?;
     }
     let kinds = PROTOCOLS.into_iter().enumerate().map(|(at, kind)| {
         let count: u64 = shards.iter().filter_map(|s| s.turn.allocations_by_protocol.get(at)).sum();
@@ -59,7 +61,7 @@ pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot], finished: &Finished)
 
 const NO_LABELS: [(&str, &str); 0] = [];
 
-fn series(sums: &Sums, with_users: bool, count: impl Fn(&Traffic) -> u64) -> impl Iterator<Item = (Labels, u64)> {
+fn series(sums: &Sums, with_users: bool, count: Count) -> impl Iterator<Item = (Labels, u64)> {
     sums.by.iter().map(move |((realm, user), traffic)| {
         let mut labels = vec![("realm", realm.to_string())];
         if with_users {

@@ -1,45 +1,12 @@
 //! What allocations carried that have ended: coturn's traffic metrics count nothing else.
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 use std::sync::{Mutex, PoisonError};
+
+use pointsman_turn::view::{Ending, Note, NoteKind, Traffic};
 
 /// Realms, and users of each, that are told apart. Whoever comes later is counted under an empty label: names are chosen by clients.
 const LABELS_MAX: usize = 10_000;
-
-/// One side's packets and payload bytes, as the server sees them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flow {
-    pub received_packets: u64,
-    pub received_bytes: u64,
-    pub sent_packets: u64,
-    pub sent_bytes: u64,
-}
-
-impl AddAssign for Flow {
-    fn add_assign(&mut self, more: Self) {
-        self.received_packets += more.received_packets;
-        self.received_bytes += more.received_bytes;
-        self.sent_packets += more.sent_packets;
-        self.sent_bytes += more.sent_bytes;
-    }
-}
-
-/// An allocation's traffic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Between the client and us.
-    pub client: Flow,
-    /// Between us and its peers.
-    pub peer: Flow,
-}
-
-impl AddAssign for Traffic {
-    fn add_assign(&mut self, more: Self) {
-        self.client += more.client;
-        self.peer += more.peer;
-    }
-}
 
 /// Sums over allocations that have ended.
 #[derive(Debug)]
@@ -62,13 +29,22 @@ impl Finished {
         Self { with_users, labels_max: LABELS_MAX, sums: Mutex::default() }
     }
 
-    /// Counts an allocation that has ended.
-    pub fn add(&self, realm: &str, user: &str, traffic: Traffic) {
+    /// Counts the allocation if this is its end.
+    pub fn note(&self, note: &Note) {
+        match note.kind {
+            NoteKind::Deleted(Ending::Released | Ending::Expired | Ending::Closed | Ending::Killed) => {
+                self.add(&note.realm, &String::from_utf8_lossy(&note.username), note.traffic);
+            }
+            NoteKind::Made | NoteKind::Refreshed | NoteKind::Moved | NoteKind::Deleted(Ending::MovedAway) => {}
+        }
+    }
+
+    fn add(&self, realm: &str, user: &str, traffic: Traffic) {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        sums.total += traffic;
+        sum(&mut sums.total, traffic);
         let key: (Box<str>, Box<str>) = (realm.into(), if self.with_users { user.into() } else { "".into() });
         let full = sums.by.len() >= self.labels_max && !sums.by.contains_key(&key);
-        *sums.by.entry(if full { ("".into(), "".into()) } else { key }).or_default() += traffic;
+        sum(sums.by.entry(if full { ("".into(), "".into()) } else { key }).or_default(), traffic);
     }
 
     pub(super) fn with_users(&self) -> bool {
@@ -80,6 +56,14 @@ impl Finished {
     }
 }
 
+fn sum(all: &mut Traffic, one: Traffic) {
+    let Traffic { packets_to_peers, bytes_to_peers, packets_to_client, bytes_to_client } = one;
+    all.packets_to_peers += packets_to_peers;
+    all.bytes_to_peers += bytes_to_peers;
+    all.packets_to_client += packets_to_client;
+    all.bytes_to_client += bytes_to_client;
+}
+
 impl Default for Finished {
     fn default() -> Self {
         Self::new(false)
@@ -87,32 +71,61 @@ impl Default for Finished {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use pointsman_turn::AllocationId;
+    use pointsman_wire::net::{FiveTuple, ShardId};
+
     use super::*;
 
-    fn received(bytes: u64) -> Traffic {
-        Traffic { client: Flow { received_packets: 1, received_bytes: bytes, ..Flow::default() }, ..Traffic::default() }
+    pub(in crate::metrics) fn note(user: &str, kind: NoteKind, traffic: Traffic) -> Note {
+        let address = "127.0.0.1:1".parse().unwrap();
+        Note {
+            id: AllocationId { shard: ShardId(0), index: 0, generation: 0 },
+            kind,
+            client: FiveTuple::udp(address, address),
+            username: user.as_bytes().into(),
+            realm: "example.org".into(),
+            relayed: [None; 2],
+            lifetime_s: 600,
+            traffic,
+        }
+    }
+
+    fn ended(user: &str, bytes: u64) -> Note {
+        let traffic = Traffic { packets_to_peers: 1, bytes_to_peers: bytes, ..Traffic::default() };
+        note(user, NoteKind::Deleted(Ending::Expired), traffic)
     }
 
     #[test]
     fn users_are_told_apart_only_if_wanted() {
         for (with_users, series) in [(false, 1), (true, 2)] {
             let finished = Finished::new(with_users);
-            finished.add("example.org", "alice", received(10));
-            finished.add("example.org", "bob", received(5));
+            finished.note(&ended("alice", 10));
+            finished.note(&ended("bob", 5));
             let sums = finished.read();
-            assert_eq!((sums.by.len(), sums.total.client.received_bytes, sums.total.client.received_packets), (series, 15, 2));
+            assert_eq!((sums.by.len(), sums.total.bytes_to_peers, sums.total.packets_to_peers), (series, 15, 2));
         }
+    }
+
+    #[test]
+    fn an_allocation_counts_once_at_its_end() {
+        let finished = Finished::default();
+        for kind in [NoteKind::Made, NoteKind::Refreshed, NoteKind::Moved, NoteKind::Deleted(Ending::MovedAway)] {
+            finished.note(&Note { kind, ..ended("alice", 10) });
+        }
+        assert!(finished.read().by.is_empty());
+        finished.note(&Note { kind: NoteKind::Deleted(Ending::Killed), ..ended("alice", 10) });
+        assert_eq!(finished.read().total.bytes_to_peers, 10);
     }
 
     #[test]
     fn names_beyond_the_bound_share_one_series() {
         let finished = Finished { labels_max: 2, ..Finished::new(true) };
         for user in ["a", "b", "c", "d", "a"] {
-            finished.add("example.org", user, received(1));
+            finished.note(&ended(user, 1));
         }
         let sums = finished.read();
-        let of = |realm: &str, user: &str| sums.by.get(&(realm.into(), user.into())).unwrap().client.received_packets;
-        assert_eq!((sums.by.len(), of("example.org", "a"), of("", ""), sums.total.client.received_packets), (3, 2, 2, 5));
+        let of = |realm: &str, user: &str| sums.by.get(&(realm.into(), user.into())).unwrap().packets_to_peers;
+        assert_eq!((sums.by.len(), of("example.org", "a"), of("", ""), sums.total.packets_to_peers), (3, 2, 2, 5));
     }
 }

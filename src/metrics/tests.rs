@@ -2,6 +2,7 @@ use pointsman_wire::net::ShardId;
 
 use super::*;
 use crate::engine::Stats;
+use pointsman_turn::view::{Ending, NoteKind, Traffic};
 
 fn snapshot(shard: u16) -> Snapshot {
     let mut engine = Stats::new();
@@ -28,10 +29,12 @@ fn text() -> String {
     counters.count_drop(DropReason::NotTls);
     let open = counters.open(ListenerKind::Tls);
     let finished = Arc::new(Finished::new(true));
-    let client = Flow { received_packets: 3, received_bytes: 300, sent_packets: 2, sent_bytes: 20 };
-    let peer = Flow { received_packets: 2, received_bytes: 20, sent_packets: 1, sent_bytes: 100 };
-    finished.add("example.org", "a \"name\"\n", Traffic { client, peer });
-    let text = Metrics::new(counters, finished, || Reading { shards: vec![snapshot(0), snapshot(1)], rooms: 6 }).text().unwrap();
+    let traffic = Traffic { packets_to_peers: 3, bytes_to_peers: 300, packets_to_client: 2, bytes_to_client: 20 };
+    finished.note(&finished::tests::note("a \"name\"\n", NoteKind::Deleted(Ending::Released), traffic));
+    let held = Held { relay_ports: [5, 1], granted_bps: 64_000, realms: vec![("example.org".into(), 6, 2)] };
+    let text = Metrics::new(counters, finished, move || Reading { shards: vec![snapshot(0), snapshot(1)], rooms: 6, held: held.clone() })
+        .text()
+        .unwrap();
     drop(open);
     text
 }
@@ -53,6 +56,9 @@ fn names_and_labels_are_those_that_are_promised() {
         "pointsman_turn_relayed_bytes_total{shard=\"0\",direction=\"out\"} 1200",
         "pointsman_turn_allocations_by_protocol{shard=\"1\",protocol=\"tls\"} 3",
         "pointsman_turn_errors_total{shard=\"0\",code=\"401\"} 7",
+        "pointsman_turn_relay_ports{family=\"ipv6\"} 1",
+        "pointsman_turn_realm_allocations{realm=\"example.org\"} 6",
+        "pointsman_turn_granted_bytes_per_second 64000",
         "pointsman_control_drops_total{reason=\"not_tls\"} 1",
         "pointsman_control_connections{listener=\"tls\"} 1",
         concat!("pointsman_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
@@ -84,7 +90,7 @@ fn dashboards_for_coturn_find_its_names() {
     let user = r#"realm="example.org",user="a \"name\"\n""#;
     for expected in [
         &format!("turn_traffic_rcvp{{{user}}} 3"),
-        &format!("turn_traffic_peer_sentb{{{user}}} 100"),
+        &format!("turn_traffic_peer_sentb{{{user}}} 300"),
         "turn_total_traffic_sentb 20",
         "turn_total_traffic_peer_rcvp 2",
         "turn_total_allocations{type=\"UDP\"} 2",

@@ -5,7 +5,9 @@ use std::fmt;
 use pointsman_turn::stats::{ERROR_CODES, PROTOCOLS};
 use pointsman_wire::net::Protocol;
 
+use super::Held;
 use super::out::{One, Out, Pair, directions, each, shard_and};
+
 use crate::engine::Snapshot;
 
 pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
@@ -52,6 +54,20 @@ pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
         pointsman_turn::DropReason::ALL.into_iter().map(|reason| (shard_and("reason", s, reason.name()), s.turn.dropped(reason)))
     });
     out.counters("pointsman_turn_drops", "Datagrams that TURN dropped, by reason", drops)
+}
+
+/// What the shards count together.
+pub(super) fn write_held(out: &mut Out<'_>, held: &Held) -> fmt::Result {
+    let Held { relay_ports: [v4, v6], granted_bps, realms } = held;
+    let ports = [([("family", "ipv4")], u64::from(*v4)), ([("family", "ipv6")], u64::from(*v6))];
+    out.gauges("pointsman_turn_relay_ports", "Relay ports in use", ports)?;
+    let of_realm = |realm: &str| [("realm", realm.to_owned())];
+    let allocations = realms.iter().map(|(realm, allocations, _)| (of_realm(realm), u64::from(*allocations)));
+    out.gauges("pointsman_turn_realm_allocations", "Allocations, by realm", allocations)?;
+    let users = realms.iter().map(|(realm, _, users)| (of_realm(realm), *users as u64));
+    out.gauges("pointsman_turn_realm_users", "Users who hold allocations, by realm", users)?;
+    let none: [(&str, &str); 0] = [];
+    out.gauges("pointsman_turn_granted_bytes_per_second", "Bandwidth granted to all allocations", [(none, *granted_bps)])
 }
 
 const fn protocol(protocol: Protocol) -> &'static str {

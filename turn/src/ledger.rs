@@ -176,6 +176,16 @@ impl Ledger {
         self.accounts().realms.get(realm).and_then(|account| account.users.get(user)).copied().unwrap_or(0)
     }
 
+    /// Realms that hold allocations, at most `max` of them, in the order of their names: allocations, and the users who hold them.
+    pub fn realms(&self, max: usize) -> Vec<(Box<str>, u32, usize)> {
+        let accounts = self.accounts();
+        let mut realms: Vec<_> =
+            accounts.realms.iter().map(|(realm, account)| (realm.clone(), account.allocations, account.users.len())).collect();
+        realms.sort();
+        realms.truncate(max);
+        realms
+    }
+
     /// Bytes per second granted to all allocations together.
     pub fn granted_bps(&self) -> u64 {
         self.accounts().bps

@@ -1,0 +1,239 @@
+//! `pointsman ctl`: asks a running server, as a client of its HTTP API, with a token made of an API key of its configuration.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pointsman_signal::token::{Claims, Keys, VideoGrant};
+use serde::de::DeserializeOwned;
+
+use crate::config::Config;
+use crate::control::turn_api::{Page, Quotas, Row};
+use crate::failure::Failure;
+
+#[cfg(test)]
+mod tests;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bound on what the server may answer, in bytes.
+const ANSWER_LEN_MAX: u64 = 4 << 20;
+/// A token serves one command.
+const TOKEN_LIFETIME_S: u64 = 60;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The server's configuration: its `[keys]` sign the request, its `http` listener is asked
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Where the server's `http` listener is; the first one of the configuration when missing
+    #[arg(long, value_name = "URL", global = true)]
+    url: Option<String>,
+    /// The API key that signs; the alphabetically first one when missing
+    #[arg(long, value_name = "KEYNAME", global = true)]
+    key: Option<String>,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// The TURN relay: its allocations and quotas
+    #[command(subcommand)]
+    Turn(Turn),
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Turn {
+    /// Show allocations
+    List {
+        /// Only those of this user
+        #[arg(long)]
+        user: Option<String>,
+        /// Only those of this realm
+        #[arg(long)]
+        realm: Option<String>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// End allocations
+    Kill {
+        /// Their ids, as `list` shows them
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Show what realms hold, the bandwidth granted, and the relay ports in use
+    Quotas {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = super::load(arguments.config.as_deref(), Config::default(), true)?.config;
+    let server = Server::new(arguments, &config)?;
+    let What::Turn(turn) = &arguments.what;
+    match turn {
+        Turn::List { user, realm, json } => server.list(user.as_deref(), realm.as_deref(), *json),
+        Turn::Kill { ids } => ids.iter().try_for_each(|id| server.kill(id)),
+        Turn::Quotas { json } => server.quotas(*json),
+    }
+}
+
+/// The server that is asked.
+struct Server {
+    agent: ureq::Agent,
+    url: String,
+    token: String,
+}
+
+impl Server {
+    fn new(arguments: &Arguments, config: &Config) -> Result<Self, Failure> {
+        let url = match (&arguments.url, config.listen.http.first()) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Some(address)) => format!("http://{}", crate::config::reachable(*address)),
+            (None, None) => {
+                return Err(Failure::Operator("the configuration has no `http` listener: name the server with --url".to_owned()));
+            }
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| Failure::Other("the clock stands before 1970".to_owned()))?;
+        // A process has one default provider; a second call changes nothing.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
+        Ok(Self { agent: agent.into(), url, token: token(config, arguments.key.as_deref(), now.as_secs())? })
+    }
+
+    /// Goes through all pages.
+    fn list(&self, user: Option<&str>, realm: Option<&str>, json: bool) -> Result<(), Failure> {
+        if !json {
+            println!("{}", Line::HEAD);
+        }
+        let mut after = None;
+        loop {
+            let query = [("user", user), ("realm", realm), ("after", after.as_deref())];
+            let page: Page = self.get("/api/v1/turn/allocations", &query)?;
+            for row in &page.allocations {
+                match json {
+                    true => println!("{}", serde_json::to_string(row).map_err(|error| Failure::Other(error.to_string()))?),
+                    false => println!("{}", Line(row)),
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn kill(&self, id: &str) -> Result<(), Failure> {
+        let url = format!("{}/api/v1/turn/allocations/{}", self.url, escaped(id));
+        let request = self.agent.delete(&url).header("authorization", format!("Bearer {}", self.token));
+        let mut response = request.call().map_err(|error| self.unreachable(&error))?;
+        if response.status() == 204 {
+            println!("ended {id}");
+            return Ok(());
+        }
+        Err(refusal(
+            response.status().as_u16(),
+            &response.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_string().unwrap_or_default(),
+        ))
+    }
+
+    fn quotas(&self, json: bool) -> Result<(), Failure> {
+        let quotas: Quotas = self.get("/api/v1/turn/quotas", &[])?;
+        if json {
+            println!("{}", serde_json::to_string(&quotas).map_err(|error| Failure::Other(error.to_string()))?);
+            return Ok(());
+        }
+        println!("{:<32} {:>11} {:>8}", "REALM", "ALLOCATIONS", "USERS");
+        for realm in &quotas.realms {
+            println!("{:<32} {:>11} {:>8}", shown(&realm.realm), realm.allocations, realm.users);
+        }
+        println!("relay ports in use: {} of IPv4, {} of IPv6", quotas.relay_ports_in_use.ipv4, quotas.relay_ports_in_use.ipv6);
+        println!("bandwidth granted: {} bytes per second", quotas.granted_bps);
+        Ok(())
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, Option<&str>)]) -> Result<T, Failure> {
+        let mut request = self.agent.get(format!("{}{path}", self.url)).header("authorization", format!("Bearer {}", self.token));
+        for (name, value) in query {
+            if let Some(value) = value {
+                request = request.query(name, value);
+            }
+        }
+        let mut response = request.call().map_err(|error| self.unreachable(&error))?;
+        let text = response.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_string();
+        let text = text.map_err(|error| self.unreachable(&error))?;
+        if response.status() != 200 {
+            return Err(refusal(response.status().as_u16(), &text));
+        }
+        serde_json::from_str(&text).map_err(|error| Failure::Other(format!("{} answers what is not understood: {error}", self.url)))
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        Failure::Other(format!("cannot ask {}: {error}", self.url))
+    }
+}
+
+/// Who may do what the whole server is concerned with: `roomAdmin` without a room.
+fn token(config: &Config, key: Option<&str>, now_unix_s: u64) -> Result<String, Failure> {
+    let name = super::token::signing_key(config, key)?;
+    let keys: Keys = config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
+    let claims = Claims {
+        iss: name.to_owned(),
+        sub: "ctl".to_owned(),
+        exp: now_unix_s + TOKEN_LIFETIME_S,
+        nbf: 0,
+        name: String::new(),
+        metadata: String::new(),
+        video: VideoGrant { room_admin: true, ..VideoGrant::default() },
+    };
+    keys.mint(&claims).map_err(|error| Failure::Operator(error.to_string()))
+}
+
+/// What the server said, which is `application/problem+json` where it is ours.
+fn refusal(status: u16, body: &str) -> Failure {
+    let problem: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str()).unwrap_or("no further word");
+    Failure::Operator(format!("the server refuses ({status}): {}", shown(detail)))
+}
+
+/// For a terminal: what clients choose may hold anything.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// For a path: ids are digits and dashes, and whatever else is typed must not become another path.
+fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+/// An allocation as a line.
+struct Line<'a>(&'a Row);
+
+impl Line<'_> {
+    const HEAD: &'static str = "ID           USER                     CLIENT                         RELAYED                          LEFT   UP (BYTES)  DOWN (BYTES)";
+}
+
+impl std::fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let row = self.0;
+        let client = format!("{} {}", row.protocol, row.client);
+        write!(
+            f,
+            "{:<12} {:<24} {client:<30} {:<30} {:>5}s {:>12} {:>13}",
+            row.id,
+            shown(&row.user),
+            row.relayed.join(","),
+            row.lifetime_left_s,
+            row.bytes_to_peers,
+            row.bytes_to_client
+        )?;
+        if row.parked { f.write_str(" (moving)") } else { Ok(()) }
+    }
+}
