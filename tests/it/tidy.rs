@@ -141,6 +141,7 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
         "stun",
         "channel_data",
         "turn_server",
+        "access_token",
         "rtp",
         "rtcp",
         "vp8",

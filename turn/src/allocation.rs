@@ -8,7 +8,7 @@ use pointsman_wire::net::FiveTuple;
 use pointsman_wire::stun::TransactionId;
 use pointsman_wire::stun::attribute::Family;
 
-use crate::auth::{Integrity, LongTermKey};
+use crate::auth::{self, Integrity, LongTermKey};
 use crate::verdict::{RelayPort, ReservationToken};
 
 /// After a channel's end its number and its peer stay tied for so long, so that late packets cannot reach a new peer
@@ -27,6 +27,10 @@ pub(crate) struct Allocation {
     pub(crate) realm: Arc<str>,
     /// Bytes per second granted each way, 0: as many as it likes. Entered in the ledger.
     pub(crate) bps: u64,
+    /// When its credentials run out, since the epoch, if it may not outlive them.
+    pub(crate) until: Option<Duration>,
+    /// Where it was made from, if that matters.
+    pub(crate) origin: Option<Box<[u8]>>,
     /// Later requests are checked with the key of the first: a time-limited password may have run out meanwhile.
     pub(crate) key: LongTermKey,
     /// The Allocate that made it: the same one again is a retransmission.
@@ -110,6 +114,8 @@ pub(crate) struct Beginning<'a> {
     pub(crate) owner: &'a [u8],
     pub(crate) realm: Arc<str>,
     pub(crate) bps: u64,
+    pub(crate) until: Option<Duration>,
+    pub(crate) origin: Option<Box<[u8]>>,
     pub(crate) key: LongTermKey,
     pub(crate) transaction: TransactionId,
     pub(crate) refused_family: Option<(Family, u16)>,
@@ -127,6 +133,8 @@ impl Allocation {
             owner: from.owner.into(),
             realm: from.realm,
             bps: from.bps,
+            until: from.until,
+            origin: from.origin,
             key: from.key,
             transaction: from.transaction,
             relays: [None, None],
@@ -139,6 +147,11 @@ impl Allocation {
             permissions: Vec::new(),
             channels: Vec::new(),
         }
+    }
+
+    /// A lifetime that does not outlast the credentials (RFC 7635 section 4.1.2).
+    pub(crate) fn bound(&self, unix: Duration, lifetime_s: u32) -> u32 {
+        auth::bound(self.until, unix, lifetime_s)
     }
 
     /// The relay that speaks this family.

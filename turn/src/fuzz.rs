@@ -30,7 +30,7 @@ pub fn fuzz(input: &[u8]) {
     let start = start();
     let mut now = Now { mono: start, unix: Duration::from_secs(1_800_000_000) };
     let mut server = Server::new(config(), Arc::new(Ledger::new(config().relay_ports)), SEED, ShardId(0), now);
-    let auth = Auth::new(&config(), &SEED);
+    let auth = Auth::new(&config(), &SEED, start);
     let mut open = Vec::new();
     let mut rest = input;
     while let [who, wait, l0, l1, tail @ ..] = rest {
@@ -115,9 +115,10 @@ fn sign(auth: &Auth, now: Now, client: FiveTuple, datagram: &[u8]) -> Option<Vec
     for attribute in message.attributes() {
         writer.attribute(attribute.kind, attribute.value);
     }
-    writer.attribute(Type::USERNAME, b"alice").attribute(Type::REALM, auth.realm());
-    writer.attribute(Type::NONCE, &auth.nonce(now.unix, client.remote));
-    let key = LongTermKey::derive(b"alice", auth.realm(), b"wonderland");
+    let (realm, features) = auth.realm_for(&message);
+    writer.attribute(Type::USERNAME, b"alice").attribute(Type::REALM, realm);
+    writer.attribute(Type::NONCE, auth.nonce(now.unix, client.remote, features).bytes());
+    let key = LongTermKey::derive(b"alice", realm, b"wonderland");
     let len = writer.integrity(&stun::Key::new(key.bytes())).finish().ok()?;
     out.truncate(len);
     Some(out)

@@ -28,6 +28,8 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub use auth::fuzz_token;
 pub use config::Config;
 #[cfg(any(test, feature = "fuzz"))]
 pub use fuzz::fuzz;

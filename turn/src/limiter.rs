@@ -21,6 +21,13 @@ struct Bucket {
     at_us: u64,
 }
 
+impl Bucket {
+    /// What is still spent of what was.
+    fn left_at(&self, now_us: u64, per_s: u64) -> u64 {
+        self.spent.saturating_sub(now_us.saturating_sub(self.at_us).saturating_mul(per_s))
+    }
+}
+
 pub(crate) struct Limiter {
     buckets: Box<[Bucket]>,
     hasher: FixedState,
@@ -43,16 +50,26 @@ impl Limiter {
     /// May this source have one more answer?
     pub(crate) fn take(&mut self, now: Instant, source: IpAddr) -> bool {
         let slot = self.slot(source);
-        let now_us = u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX);
+        let now_us = self.micros(now);
+        let (per_s, burst) = (self.per_s, self.burst);
         let Some(bucket) = self.buckets.get_mut(slot) else { return false };
-        let back = now_us.saturating_sub(bucket.at_us).saturating_mul(self.per_s);
-        bucket.spent = bucket.spent.saturating_sub(back);
+        bucket.spent = bucket.left_at(now_us, per_s);
         bucket.at_us = now_us;
-        if bucket.spent + ANSWER > self.burst * ANSWER {
+        if bucket.spent + ANSWER > burst * ANSWER {
             return false;
         }
         bucket.spent += ANSWER;
         true
+    }
+
+    /// Would [`Self::take`] say no?
+    pub(crate) fn is_spent(&self, now: Instant, source: IpAddr) -> bool {
+        let left = self.buckets.get(self.slot(source)).map_or(u64::MAX, |bucket| bucket.left_at(self.micros(now), self.per_s));
+        left.saturating_add(ANSWER) > self.burst * ANSWER
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX)
     }
 
     fn slot(&self, source: IpAddr) -> usize {

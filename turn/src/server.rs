@@ -1,6 +1,7 @@
 //! The server: dispatch, and the path of relayed data. Requests are in `requests`, Allocate in `allocate`, answers in `reply`.
 
 mod allocate;
+mod credentials;
 mod reply;
 mod requests;
 
@@ -20,16 +21,15 @@ use pointsman_wire::stun::attribute::{Family, Type};
 use pointsman_wire::stun::{Class, Message, Method, TransactionId, Writer};
 
 use crate::allocation::Allocation;
-use crate::auth::Auth;
+use crate::auth::{Attempt, Auth};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::limiter::Limiter;
 use crate::moving::ShardMessage;
 use crate::peers::PeerPolicy;
-use crate::realms::Rules;
 use crate::rng::Rng;
 use crate::stats::{DropReason, Stats};
-use crate::verdict::{ConnectError, ConnectionId, Icmp, KeyAnswer, LookupId, Output, RelayPort, ReservationToken, Verdict};
+use crate::verdict::{ConnectError, ConnectionId, Icmp, Output, RelayPort, ReservationToken, Verdict};
 use crate::view::{AllocationId, AllocationView};
 
 /// The longest answer: an Allocate success with two addresses and a token takes 200 bytes, a challenge 100 and the realm.
@@ -61,6 +61,9 @@ pub struct Server {
     /// When the pending timer of an allocation's index is due, so that there is one and not one per request.
     allocation_timers: Vec<Option<Instant>>,
     reservation_timer: bool,
+    lookup_timer: bool,
+    /// Which attempt at a request is being made: those that waited for a key are made again.
+    attempt: Attempt,
     outputs: VecDeque<Output>,
     scratch: Box<[u8; SCRATCH_LEN]>,
     scratch_len: usize,
@@ -98,6 +101,7 @@ enum Timer {
     /// Some allocation at this index may be due.
     Allocation(u32),
     Reservations,
+    Lookups,
 }
 
 impl Server {
@@ -108,7 +112,7 @@ impl Server {
         let [hash_limiter, hash_clients] = [(); 2].map(|()| u64::from_be_bytes(rng.bytes()));
         let per_s = config.unauthenticated_answers_per_s_max;
         Self {
-            auth: Auth::new(&config, &seed),
+            auth: Auth::new(&config, &seed, now.mono),
             peers: PeerPolicy::new(&config),
             limiter: Limiter::new(now.mono, per_s, config.unauthenticated_answers_burst_max, hash_limiter),
             clients: HashMap::with_hasher(FixedState::with_seed(hash_clients)),
@@ -120,6 +124,8 @@ impl Server {
             timers: Wheel::new(now.mono),
             allocation_timers: Vec::new(),
             reservation_timer: false,
+            lookup_timer: false,
+            attempt: Attempt::First,
             outputs: VecDeque::new(),
             scratch: Box::new([0; SCRATCH_LEN]),
             scratch_len: 0,
@@ -146,13 +152,6 @@ impl Server {
         let decided = self.relay_to_client(now, relay, peer, datagram);
         self.verdict(decided)
     }
-
-    /// The answer to an [`Output::LookupKey`]: requests that waited for it are answered in outputs. A lookup that was given up, or never
-    /// made, is passed over.
-    pub fn handle_key(&mut self, _now: Now, _lookup: LookupId, _answer: KeyAnswer) {}
-
-    /// From now on these rules hold, besides the configuration, instead of those of the last call. Allocations go on as they are.
-    pub fn update(&mut self, _now: Now, _rules: &Arc<Rules>) {}
 
     /// A client's TCP or TLS connection or DTLS association is gone: its allocation goes, unless mobility keeps it.
     pub fn handle_client_closed(&mut self, _now: Now, client: FiveTuple) {
@@ -204,6 +203,7 @@ impl Server {
             match timer {
                 Timer::Allocation(index) => self.allocation_due(now, index),
                 Timer::Reservations => self.reservations_due(now),
+                Timer::Lookups => self.lookups_due(now),
             }
         }
     }
@@ -251,10 +251,14 @@ impl Server {
         if message.has_fingerprint() && !message.verify_fingerprint() {
             return Err(DropReason::BadFingerprint);
         }
+        if self.config.stun_only && message.method() != Method::BINDING {
+            return Err(DropReason::StunOnly);
+        }
         match (message.class(), message.method()) {
             (Class::Indication, Method::SEND) => self.relay_send(now, client, &message),
             // A keep-alive (RFC 8489 section 2); nothing is due.
             (Class::Indication, Method::BINDING) => Ok(Verdict::Handled),
+            (Class::Request, Method::BINDING) if self.config.secure_stun => self.handle_secure_binding(now, client, &message),
             (Class::Request, Method::BINDING) => self.handle_binding(now, client, &message),
             (Class::Request, Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND) => {
                 self.handle_request(now, client, &message)

@@ -36,6 +36,12 @@ pub enum DropReason {
     TooLong,
     /// This source got all the unauthenticated answers it may have for now.
     RateLimited,
+    /// This source has tried too many wrong names and passwords for now.
+    Guessing,
+    /// The table of requests that wait for a user's key is full.
+    LookupsFull,
+    /// The server answers Binding requests only.
+    StunOnly,
     /// The same Allocate again while its socket is being opened.
     Pending,
     /// An answer did not fit its buffer: our mistake.
@@ -43,7 +49,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::NotTurn,
         Self::MalformedStun,
         Self::MalformedChannelData,
@@ -60,6 +66,9 @@ impl DropReason {
         Self::UnknownRelay,
         Self::TooLong,
         Self::RateLimited,
+        Self::Guessing,
+        Self::LookupsFull,
+        Self::StunOnly,
         Self::Pending,
         Self::ReplyTooLong,
     ];
@@ -83,6 +92,9 @@ impl DropReason {
             Self::UnknownRelay => "unknown_relay",
             Self::TooLong => "too_long",
             Self::RateLimited => "rate_limited",
+            Self::Guessing => "guessing",
+            Self::LookupsFull => "lookups_full",
+            Self::StunOnly => "stun_only",
             Self::Pending => "pending",
             Self::ReplyTooLong => "reply_too_long",
         }
@@ -118,6 +130,12 @@ pub struct Stats {
     pub challenges_total: u64,
     /// Requests whose integrity did not fit: a wrong password or an unknown user.
     pub bad_credentials_total: u64,
+    /// Keys that were asked for.
+    pub lookups_total: u64,
+    /// Gauge: keys that are being asked for.
+    pub lookups_waiting: u64,
+    /// Requests refused because their user could not be looked up: 500.
+    pub users_unavailable_total: u64,
     pub packets_to_peers_total: u64,
     pub bytes_to_peers_total: u64,
     pub packets_to_clients_total: u64,

@@ -1,56 +1,127 @@
 //! Nonces that need no memory: the time, and a proof that we made it for this client at that time.
 //!
 //! ```text
-//! | seconds since the epoch: 8 hex digits | HMAC-SHA256(seconds, client's address and port), 64 bits: 16 hex digits |
+//! | seconds since the epoch: 8 hex digits | HMAC-SHA256(seconds, features, client's address and port), 64 bits: 16 hex digits |
 //! ```
+//! Where features are offered that a third party must not talk the client out of, the nonce cookie and their bits stand before
+//! it (RFC 8489 section 9.2): `obMatJos2` and 24 bits in base64.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use aws_lc_rs::{constant_time, hmac};
 
-pub(crate) const LEN: usize = 24;
+use crate::config::Secret;
+
+const PLAIN_LEN: usize = 24;
 const TIME_LEN: usize = 8;
+const COOKIE: &[u8] = b"obMatJos2";
+/// The bits in base64.
+const BITS_LEN: usize = 4;
+const LEN_MAX: usize = COOKIE.len() + BITS_LEN + PLAIN_LEN;
 /// A nonce may come from a shard whose clock was read a moment later.
 const AHEAD_S_MAX: u32 = 5;
 
+/// What a challenge offers and its nonce vouches for (RFC 8489 section 18.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Features {
+    pub(crate) password_algorithms: bool,
+    pub(crate) username_anonymity: bool,
+}
+
+impl Features {
+    fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// Bit 0 is the leftmost one of the 24: the first base64 digit holds all that are in use.
+    fn digits(self) -> [u8; BITS_LEN] {
+        let first = match (self.password_algorithms, self.username_anonymity) {
+            (false, false) => b'A',
+            (false, true) => b'Q',
+            (true, false) => b'g',
+            (true, true) => b'w',
+        };
+        [first, b'A', b'A', b'A']
+    }
+
+    fn from_digits(digits: &[u8]) -> Option<Self> {
+        let both = [false, true];
+        let mut all = both.into_iter().flat_map(|p| both.map(|u| Self { password_algorithms: p, username_anonymity: u }));
+        all.find(|features| features.digits() == digits)
+    }
+}
+
+/// A nonce as it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nonce {
+    bytes: [u8; LEN_MAX],
+    len: usize,
+}
+
+impl Nonce {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if let Some(slot) = self.bytes.get_mut(self.len) {
+                *slot = *byte;
+                self.len += 1;
+            }
+        }
+    }
+}
+
 pub(crate) struct Nonces {
     key: hmac::Key,
+    /// 0: nonces are good for ever.
     lifetime_s: u32,
 }
 
 impl Nonces {
-    /// The same seed makes the same nonces, so shards with one seed accept each other's.
-    pub(crate) fn new(seed: &[u8; 32], lifetime_s: u32) -> Self {
-        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, seed), b"nonces");
+    /// The same seed makes the same nonces, so shards with one seed accept each other's; so do servers with one secret.
+    pub(crate) fn new(seed: &[u8; 32], secret: Option<&Secret>, lifetime_s: u32) -> Self {
+        let from = secret.map_or(seed.as_slice(), |secret| secret.0.as_bytes());
+        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, from), b"nonces");
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()), lifetime_s }
     }
 
-    pub(crate) fn make(&self, unix: Duration, client: SocketAddr) -> [u8; LEN] {
-        self.made_at(seconds(unix), client)
+    pub(crate) fn make(&self, unix: Duration, client: SocketAddr, features: Features) -> Nonce {
+        self.made_at(seconds(unix), client, features)
     }
 
-    pub(crate) fn is_good(&self, unix: Duration, client: SocketAddr, nonce: &[u8]) -> bool {
-        let Some(at) = nonce.get(..TIME_LEN).and_then(from_hex) else { return false };
+    /// `None`: not ours, not this client's, or too old. Otherwise what was offered along with it.
+    pub(crate) fn check(&self, unix: Duration, client: SocketAddr, nonce: &[u8]) -> Option<Features> {
+        let (features, plain) = match nonce.strip_prefix(COOKIE) {
+            Some(rest) => rest.split_at_checked(BITS_LEN).and_then(|(bits, plain)| Some((Features::from_digits(bits)?, plain)))?,
+            None => (Features::default(), nonce),
+        };
+        let at = plain.get(..TIME_LEN).and_then(from_hex)?;
         let now = seconds(unix);
-        let genuine = constant_time::verify_slices_are_equal(&self.made_at(at, client), nonce).is_ok();
-        genuine && at <= now.saturating_add(AHEAD_S_MAX) && now.saturating_sub(at) < self.lifetime_s
+        let genuine = constant_time::verify_slices_are_equal(self.made_at(at, client, features).bytes(), nonce).is_ok();
+        let in_time = self.lifetime_s == 0 || now.saturating_sub(at) < self.lifetime_s;
+        (genuine && at <= now.saturating_add(AHEAD_S_MAX) && in_time).then_some(features)
     }
 
-    fn made_at(&self, at: u32, client: SocketAddr) -> [u8; LEN] {
+    fn made_at(&self, at: u32, client: SocketAddr, features: Features) -> Nonce {
         let mut proof = hmac::Context::with_key(&self.key);
         proof.update(&at.to_be_bytes());
+        proof.update(&features.digits());
         match client.ip() {
             IpAddr::V4(ip) => proof.update(&ip.octets()),
             IpAddr::V6(ip) => proof.update(&ip.octets()),
         }
         proof.update(&client.port().to_be_bytes());
         let proof = proof.sign();
-        let mut nonce = [0; LEN];
-        let bytes = at.to_be_bytes().into_iter().chain(proof.as_ref().iter().copied());
-        for (pair, byte) in nonce.as_chunks_mut().0.iter_mut().zip(bytes) {
-            *pair = hex(byte);
+        let mut nonce = Nonce { bytes: [0; LEN_MAX], len: 0 };
+        if !features.is_empty() {
+            nonce.push(COOKIE);
+            nonce.push(&features.digits());
         }
+        let plain = at.to_be_bytes().into_iter().chain(proof.as_ref().iter().copied());
+        plain.take(PLAIN_LEN / 2).for_each(|byte| nonce.push(&hex(byte)));
         nonce
     }
 }
@@ -69,38 +140,4 @@ fn from_hex(digits: &[u8]) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const T: Duration = Duration::from_secs(1_800_000_000);
-
-    #[test]
-    fn good_for_its_client_and_its_time_only() {
-        let nonces = Nonces::new(&[7; 32], 600);
-        let client = "192.0.2.1:1000".parse().unwrap();
-        let nonce = nonces.make(T, client);
-        assert!(nonces.is_good(T, client, &nonce));
-        assert!(nonces.is_good(T + Duration::from_secs(599), client, &nonce));
-        assert!(!nonces.is_good(T + Duration::from_secs(600), client, &nonce));
-        assert!(!nonces.is_good(T - Duration::from_secs(6), client, &nonce));
-        assert!(!nonces.is_good(T, "192.0.2.1:1001".parse().unwrap(), &nonce));
-        assert!(!nonces.is_good(T, "192.0.2.2:1000".parse().unwrap(), &nonce));
-        assert!(!nonces.is_good(T, "[2001:db8::1]:1000".parse().unwrap(), &nonce));
-        assert!(!Nonces::new(&[8; 32], 600).is_good(T, client, &nonce));
-        assert!(Nonces::new(&[7; 32], 600).is_good(T, client, &nonce));
-    }
-
-    #[test]
-    fn no_changed_byte_passes() {
-        let nonces = Nonces::new(&[7; 32], 600);
-        let client = "192.0.2.1:1000".parse().unwrap();
-        let nonce = nonces.make(T, client);
-        for at in 0..LEN {
-            let mut changed = nonce;
-            changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
-            assert!(!nonces.is_good(T, client, &changed), "byte {at}");
-            assert!(!nonces.is_good(T, client, &nonce[..at]));
-        }
-        assert!(!nonces.is_good(T, client, &[&nonce[..], b"0"].concat()));
-    }
-}
+mod tests;

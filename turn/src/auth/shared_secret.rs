@@ -9,7 +9,8 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Asked, Backend, LongTermKey};
+use super::key::{Algorithm, LongTermKey};
+use super::{Asked, Backend};
 use crate::config::Secret;
 
 pub(super) struct SharedSecrets {
@@ -21,9 +22,23 @@ pub(super) struct SharedSecrets {
 const PASSWORD_LEN: usize = 28;
 
 impl SharedSecrets {
-    pub(super) fn new(secrets: &[Secret], separator: char) -> Self {
+    pub(super) fn new<'a>(secrets: impl Iterator<Item = &'a Secret>, separator: char) -> Self {
         let key = |secret: &Secret| hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.0.as_bytes());
-        Self { secrets: secrets.iter().map(key).collect(), separator }
+        Self { secrets: secrets.map(key).collect(), separator }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// Is this the name of time-limited credentials of ours?
+    pub(super) fn are_of(&self, username: &[u8]) -> bool {
+        !self.secrets.is_empty() && self.split(username).is_some()
+    }
+
+    /// Is this such a name, and has its time run out?
+    pub(super) fn has_expired(&self, username: &[u8], unix: Duration) -> bool {
+        !self.secrets.is_empty() && self.split(username).is_some_and(|(expiry, _)| expiry <= unix)
     }
 
     /// The name without the expiry: all of one person's credentials share it.
@@ -57,7 +72,10 @@ impl Backend for SharedSecrets {
             let tag = hmac::sign(secret, user.username);
             STANDARD.encode_slice(tag.as_ref(), &mut password).is_ok_and(|len| {
                 debug_assert_eq!(len, PASSWORD_LEN);
-                fits(LongTermKey::derive(user.username, user.realm, &password))
+                fits(match user.algorithm {
+                    Algorithm::Md5 => LongTermKey::derive(user.username, user.realm, &password),
+                    Algorithm::Sha256 => LongTermKey::derive_sha256(user.username, user.realm, &password),
+                })
             })
         })
     }

@@ -113,6 +113,7 @@ impl Server {
         if wish.even_port == EvenPort::EvenAndReserve && self.reservations.len() >= self.config.reservations_max {
             return Err(Rejection::INSUFFICIENT_CAPACITY);
         }
+        let origin = self.origin_of(message)?;
         // What is taken here is given back when the allocation goes.
         let bps = self.ledger.take(&proof.realm, &proof.owner, &self.auth.quota(&proof.realm))?;
         let reserved = match wish.token {
@@ -122,13 +123,15 @@ impl Server {
             }
             Some(_) | None => None,
         };
-        let lifetime_s = self.lifetime_s(wish.lifetime_s);
+        let lifetime_s = proof.bound(now.unix, self.lifetime_s(wish.lifetime_s));
         let allocation = Allocation::new(Beginning {
             client,
             username: &proof.username,
             owner: &proof.owner,
             realm: Arc::clone(&proof.realm),
             bps,
+            until: proof.until,
+            origin,
             key: proof.key,
             transaction: message.transaction_id(),
             refused_family,

@@ -7,7 +7,7 @@ use pointsman_wire::stun::{self, Class, Message, Method, OutOfSpace, Transaction
 
 use super::Server;
 use crate::allocation::ReplyStyle;
-use crate::auth::{Integrity, LongTermKey, Refusal};
+use crate::auth::{Integrity, LongTermKey, OFFERED, Refusal};
 use crate::ledger::QuotaError;
 use crate::stats::DropReason;
 use crate::verdict::{Output, Verdict};
@@ -107,24 +107,37 @@ impl Server {
         now: Now,
         client: FiveTuple,
         message: &Message<'_>,
-        refusal: Refusal,
+        refusal: &Refusal,
     ) -> Result<Verdict, DropReason> {
+        if *refusal == Refusal::Guessing {
+            return Err(DropReason::Guessing);
+        }
         self.stats.challenges_total += 1;
-        self.stats.bad_credentials_total += u64::from(refusal == Refusal::WrongCredentials);
+        self.stats.bad_credentials_total += u64::from(*refusal == Refusal::WrongCredentials);
+        self.stats.users_unavailable_total += u64::from(*refusal == Refusal::Unavailable);
         if !self.limiter.take(now.mono, client.remote.ip()) {
             return Err(DropReason::RateLimited);
         }
         let (code, again) = match refusal {
             Refusal::Unauthenticated | Refusal::WrongCredentials => (401, true),
             Refusal::StaleNonce => (438, true),
-            Refusal::Incomplete => (400, false),
+            Refusal::Incomplete | Refusal::Guessing => (400, false),
+            // RFC 8489 section 14.8: the client should try again later.
+            Refusal::Unavailable | Refusal::Unheard(_) => (500, false),
         };
         self.stats.count_error(code);
         let mut writer = Writer::new(&mut self.scratch[..], Class::Error, message.method(), message.transaction_id());
         // No reason phrase: an answer to a spoofed source should not be much larger than the request.
         writer.error_code(code, "");
         if again {
-            writer.attribute(Type::REALM, self.auth.realm()).attribute(Type::NONCE, &self.auth.nonce(now.unix, client.remote));
+            let (realm, features) = self.auth.realm_for(message);
+            writer.attribute(Type::REALM, realm).attribute(Type::NONCE, self.auth.nonce(now.unix, client.remote, features).bytes());
+            if features.password_algorithms {
+                writer.attribute(Type::PASSWORD_ALGORITHMS, &OFFERED);
+            }
+            if let Some(server_name) = self.auth.third_party() {
+                writer.attribute(Type::THIRD_PARTY_AUTHORIZATION, server_name);
+            }
         }
         let written = close(&mut writer, None, message.has_fingerprint());
         self.reply(client, written)

@@ -18,12 +18,13 @@ use crate::stats::DropReason;
 use crate::verdict::Verdict;
 
 /// Attributes that a request may have. BANDWIDTH (0x0010) is of drafts before RFC 5766; old clients still send it.
-const REQUEST_ATTRIBUTES: [Type; 15] = [
+const REQUEST_ATTRIBUTES: [Type; 16] = [
     Type::USERNAME,
     Type::REALM,
     Type::NONCE,
     Type::PASSWORD_ALGORITHM,
     Type::USERHASH,
+    Type::ACCESS_TOKEN,
     Type::LIFETIME,
     Type::REQUESTED_TRANSPORT,
     Type::REQUESTED_ADDRESS_FAMILY,
@@ -54,11 +55,9 @@ pub(super) enum Granted {
 impl Server {
     pub(super) fn handle_request(&mut self, now: Now, client: FiveTuple, message: &Message<'_>) -> Result<Verdict, DropReason> {
         let index = self.clients.get(&client).copied();
-        let allocation = index.and_then(|index| self.allocations.get(index as usize));
-        let held = allocation.map(|a| (&*a.username, a.key));
-        let proof = match self.auth.check(now.unix, client.remote, message, held) {
+        let proof = match self.prove(now, client, message, index) {
             Ok(proof) => proof,
-            Err(refusal) => return self.challenge(now, client, message, refusal),
+            Err(decided) => return decided,
         };
         let style = ReplyStyle { integrity: proof.integrity, fingerprint: message.has_fingerprint() };
         let question = Question::new(client, message);
@@ -90,11 +89,8 @@ impl Server {
             return self.allocate(now, client, message, index, proof, style);
         }
         let index = index.ok_or(Rejection::ALLOCATION_MISMATCH)?;
+        self.check_holder(index, message, proof)?;
         let allocation = self.allocations.get(index as usize).ok_or(Rejection::ALLOCATION_MISMATCH)?;
-        // RFC 8656 section 5: an allocation answers to those who made it.
-        if allocation.username != proof.username || allocation.realm != proof.realm {
-            return Err(Rejection::WRONG_CREDENTIALS);
-        }
         // Its client has not been told that it exists.
         if allocation.opening.is_some() {
             return Err(Rejection::ALLOCATION_MISMATCH);
@@ -113,6 +109,7 @@ impl Server {
         let family = message.requested_address_family()?;
         let lifetime_s = if asked == Some(0) { 0 } else { self.lifetime_s(asked) };
         let allocation = self.allocations.get_mut(index as usize).ok_or(Rejection::ALLOCATION_MISMATCH)?;
+        let lifetime_s = allocation.bound(now.unix, lifetime_s);
         if let Some(code) = family {
             let family = Family::from_code(code).ok_or(Rejection::PEER_FAMILY_MISMATCH)?;
             if allocation.relay(family).is_none() {

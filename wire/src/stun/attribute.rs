@@ -25,6 +25,8 @@ impl Type {
     pub const EVEN_PORT: Self = Self(0x0018);
     pub const REQUESTED_TRANSPORT: Self = Self(0x0019);
     pub const DONT_FRAGMENT: Self = Self(0x001A);
+    /// RFC 7635 section 6.2.
+    pub const ACCESS_TOKEN: Self = Self(0x001B);
     pub const MESSAGE_INTEGRITY_SHA256: Self = Self(0x001C);
     pub const PASSWORD_ALGORITHM: Self = Self(0x001D);
     pub const USERHASH: Self = Self(0x001E);
@@ -34,6 +36,7 @@ impl Type {
     pub const USE_CANDIDATE: Self = Self(0x0025);
     /// RFC 8016 section 5.
     pub const MOBILITY_TICKET: Self = Self(0x8030);
+    pub const PASSWORD_ALGORITHMS: Self = Self(0x8002);
     pub const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
     /// The number ADDITIONAL-ADDRESS-FAMILY had in drafts; coturn before 4.8 sends it.
     pub const ADDITIONAL_ADDRESS_FAMILY_DRAFT: Self = Self(0x8032);
@@ -41,6 +44,10 @@ impl Type {
     pub const ICMP: Self = Self(0x8004);
     pub const SOFTWARE: Self = Self(0x8022);
     pub const FINGERPRINT: Self = Self(0x8028);
+    /// RFC 7635 section 6.1.
+    pub const THIRD_PARTY_AUTHORIZATION: Self = Self(0x802E);
+    /// Where a browser's page comes from (draft-johnston-tram-stun-origin); may stand more than once.
+    pub const ORIGIN: Self = Self(0x802F);
     pub const ICE_CONTROLLED: Self = Self(0x8029);
     pub const ICE_CONTROLLING: Self = Self(0x802A);
 

@@ -1,0 +1,128 @@
+//! Who asks: credentials are checked here before anything else, and requests wait here for a user's key.
+
+use std::sync::Arc;
+
+use pointsman_wire::clock::Now;
+use pointsman_wire::net::FiveTuple;
+use pointsman_wire::stun::Message;
+use pointsman_wire::stun::attribute::Type;
+
+use super::reply::{Question, Rejection};
+use super::{Server, Timer};
+use crate::allocation::ReplyStyle;
+use crate::auth::{Attempt, Auth, Full, Held, Proof, Refusal, User};
+use crate::realms::Rules;
+use crate::stats::DropReason;
+use crate::verdict::{KeyAnswer, LookupId, Output, Verdict};
+
+impl Server {
+    /// The answer to an [`Output::LookupKey`]: requests that waited for it are answered in outputs. A lookup that was given up, or never
+    /// made, is passed over.
+    pub fn handle_key(&mut self, now: Now, lookup: LookupId, answer: KeyAnswer) {
+        let Some(requests) = self.auth.lookups.answer(now.mono, lookup, answer) else { return };
+        self.stats.lookups_waiting = self.auth.lookups.waiting() as u64;
+        self.attempt = if answer == KeyAnswer::Unavailable { Attempt::Unavailable } else { Attempt::LookedUp };
+        for request in requests {
+            let decided = self.handle_stun(now, request.client, &request.bytes);
+            self.queue_reply(decided);
+        }
+        self.attempt = Attempt::First;
+    }
+
+    /// From now on these rules hold, besides the configuration, instead of those of the last call. Allocations go on as they are;
+    /// new permissions and channels, and allocations when their users next prove who they are, meet the new rules.
+    pub fn update(&mut self, _now: Now, rules: &Arc<Rules>) {
+        self.auth.update(&self.config, rules);
+    }
+
+    /// The proof of who asks; `Err` is what becomes of the request instead. `holder` is the allocation that it speaks of.
+    pub(super) fn prove(
+        &mut self,
+        now: Now,
+        client: FiveTuple,
+        message: &Message<'_>,
+        holder: Option<u32>,
+    ) -> Result<Proof, Result<Verdict, DropReason>> {
+        let held = holder.and_then(|index| self.allocations.get(index as usize)).map(|allocation| Held {
+            realm: &allocation.realm,
+            username: &allocation.username,
+            owner: &allocation.owner,
+            key: allocation.key,
+            until: allocation.until,
+        });
+        match self.auth.check(now, client.remote, message, held.as_ref(), self.attempt) {
+            Ok(proof) => Ok(proof),
+            Err(Refusal::Unheard(user)) => Err(self.await_key(now, &user, client, message)),
+            Err(refusal) => Err(self.challenge(now, client, message, &refusal)),
+        }
+    }
+
+    /// An allocation answers to those who made it (RFC 8656 section 5), from where they made it. What they prove with from now on is
+    /// what they proved with last: a token may have taken another's place.
+    pub(super) fn check_holder(&mut self, index: u32, message: &Message<'_>, proof: &Proof) -> Result<(), Rejection> {
+        let allocation = self.allocations.get_mut(index as usize).ok_or(Rejection::ALLOCATION_MISMATCH)?;
+        if allocation.username != proof.username || allocation.realm != proof.realm {
+            return Err(Rejection::WRONG_CREDENTIALS);
+        }
+        if self.config.check_origin && !Auth::keeps_origin(message, allocation.origin.as_deref()) {
+            return Err(Rejection::WRONG_CREDENTIALS);
+        }
+        (allocation.key, allocation.until) = (proof.key, proof.until);
+        Ok(())
+    }
+
+    /// Where an allocation is made from, if that matters. An origin that selects a realm must be used with that realm.
+    pub(super) fn origin_of(&self, message: &Message<'_>) -> Result<Option<Box<[u8]>>, Rejection> {
+        if !self.config.check_origin {
+            return Ok(None);
+        }
+        if message.realm().is_some_and(|realm| realm != self.auth.realm_for(message).0) {
+            return Err(Rejection::WRONG_CREDENTIALS);
+        }
+        Ok(Auth::origin(message))
+    }
+
+    /// A Binding request where even that needs credentials.
+    pub(super) fn handle_secure_binding(&mut self, now: Now, client: FiveTuple, message: &Message<'_>) -> Result<Verdict, DropReason> {
+        let proof = match self.prove(now, client, message, None) {
+            Ok(proof) => proof,
+            Err(decided) => return decided,
+        };
+        let style = ReplyStyle { integrity: proof.integrity, fingerprint: message.has_fingerprint() };
+        self.stats.bindings_total += 1;
+        self.accept(Question::new(client, message), proof.key, style, |writer| {
+            writer.xor_address(Type::XOR_MAPPED_ADDRESS, client.remote);
+        })
+    }
+
+    fn await_key(&mut self, now: Now, user: &User, client: FiveTuple, message: &Message<'_>) -> Result<Verdict, DropReason> {
+        match self.auth.lookups.wait(now.mono, user, client, message.bytes()) {
+            Ok(Some(lookup)) => {
+                self.stats.lookups_total += 1;
+                self.stats.lookups_waiting = self.auth.lookups.waiting() as u64;
+                let User { realm, name } = user.clone();
+                self.outputs.push_back(Output::LookupKey { lookup, realm, username: name });
+                self.arm_lookups();
+                Ok(Verdict::Handled)
+            }
+            Ok(None) => Ok(Verdict::Handled),
+            Err(Full) => Err(DropReason::LookupsFull),
+        }
+    }
+
+    /// Lookups whose answer does not come.
+    pub(super) fn lookups_due(&mut self, now: Now) {
+        self.lookup_timer = false;
+        while let Some(lookup) = self.auth.lookups.overdue(now.mono) {
+            self.handle_key(now, lookup, KeyAnswer::Unavailable);
+        }
+        self.arm_lookups();
+    }
+
+    fn arm_lookups(&mut self) {
+        if let Some(at) = self.auth.lookups.deadline().filter(|_| !self.lookup_timer) {
+            self.lookup_timer = true;
+            self.timers.insert(at, Timer::Lookups);
+        }
+    }
+}
