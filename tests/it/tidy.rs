@@ -152,6 +152,7 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
         "red",
         "sdp",
         "client_hello",
+        "dtls_records",
     ] {
         assert!(targets.iter().any(|target| target == parser), "no fuzz target `{parser}` in {targets:?}");
     }

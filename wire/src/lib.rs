@@ -10,6 +10,7 @@ pub mod clock;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod corpus;
 pub mod demux;
+pub mod dtls;
 pub mod net;
 pub mod payload;
 pub mod rtcp;
