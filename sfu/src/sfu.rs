@@ -144,6 +144,11 @@ impl Sfu {
         self.events.pop_front()
     }
 
+    /// Whether a participant's connectivity check came on this path: only then DTLS on it is media's.
+    pub fn owns(&mut self, path: &FiveTuple) -> bool {
+        self.directory.owner(path).is_some()
+    }
+
     pub fn stats(&self) -> &Stats {
         &self.stats
     }

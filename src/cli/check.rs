@@ -16,9 +16,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = super::load(Some(&arguments.config), Config::default(), false)?;
-    if let (Some(certificate), Some(key)) = (&loaded.config.tls.certificate, &loaded.config.tls.key) {
-        tls::read_certificate(certificate, key).map_err(|error| Failure::Operator(error.to_string()))?;
-    }
+    tls::check_files(&loaded.config.tls).map_err(|error| Failure::Operator(error.to_string()))?;
     let text = loaded.to_toml();
     // A reader that closes the pipe early (`| head`) is no failure of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());

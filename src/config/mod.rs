@@ -57,6 +57,8 @@ pub struct Listen {
     pub tcp: Vec<SocketAddr>,
     /// TURN over TLS, HTTPS, WSS. Empty by default: it needs a certificate.
     pub tls: Vec<SocketAddr>,
+    /// TURN over DTLS on the addresses of `udp` and, over UDP, of `tls`. Without a certificate it is off.
+    pub dtls: bool,
     /// Plain HTTP and WebSocket, for a reverse proxy and for monitoring. Loopback by default.
     pub http: Vec<SocketAddr>,
 }
@@ -64,7 +66,13 @@ pub struct Listen {
 impl Default for Listen {
     fn default() -> Self {
         let any = [SocketAddr::from((Ipv4Addr::UNSPECIFIED, 3478)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 3478))];
-        Self { udp: any.to_vec(), tcp: any.to_vec(), tls: Vec::new(), http: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))] }
+        Self {
+            udp: any.to_vec(),
+            tcp: any.to_vec(),
+            tls: Vec::new(),
+            dtls: true,
+            http: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+        }
     }
 }
 
@@ -74,6 +82,9 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// PEM file with the private key (PKCS #8, PKCS #1 or SEC 1).
     pub key: Option<PathBuf>,
+    /// PEM file with certificates of authorities: clients of TURN over TLS and DTLS must show a certificate of theirs, or one of
+    /// these themselves (coturn: `CA-file`).
+    pub client_authorities: Option<PathBuf>,
     /// A client that has not finished its handshake by then is disconnected.
     pub handshake_timeout: Duration,
     /// Handshakes going on at a time, on each listener; further connections wait to be accepted.
@@ -82,7 +93,7 @@ pub struct Tls {
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { certificate: None, key: None, handshake_timeout: Duration::from_secs(10), handshakes_max: 256 }
+        Self { certificate: None, key: None, client_authorities: None, handshake_timeout: Duration::from_secs(10), handshakes_max: 256 }
     }
 }
 
@@ -149,7 +160,7 @@ impl Config {
         let on = |port| ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect::<Vec<_>>();
         Self {
             public_ip: PublicIp::List(ips.clone()),
-            listen: Listen { udp: on(3478), tcp: on(3478), tls: on(5349), http: on(8080) },
+            listen: Listen { udp: on(3478), tcp: on(3478), tls: on(5349), dtls: true, http: on(8080) },
             turn: Turn { allowed_peers: loopback, ..Turn::default() },
             ..Self::default()
         }
@@ -167,7 +178,8 @@ impl Config {
         })?;
         let mut loaded = Self::parse(&file, &text, base, environment)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut loaded.config.tls.certificate, &mut loaded.config.tls.key].into_iter().flatten() {
+        let tls = &mut loaded.config.tls;
+        for file in [&mut tls.certificate, &mut tls.key, &mut tls.client_authorities].into_iter().flatten() {
             // A relative path is meant from where the file stands: the working directory of a service is nowhere in particular.
             *file = folder.join(&*file);
         }
@@ -194,16 +206,18 @@ impl Config {
         let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, keys, log } = self;
         reader.section("", |top| top.set("public_ip", public_ip));
         reader.section("listen", |section| {
-            let Listen { udp, tcp, tls, http } = listen;
+            let Listen { udp, tcp, tls, dtls, http } = listen;
             section.set("udp", udp);
             section.set("tcp", tcp);
             section.set("tls", tls);
+            section.set("dtls", dtls);
             section.set("http", http);
         });
         reader.section("tls", |section| {
-            let Tls { certificate, key, handshake_timeout, handshakes_max } = tls;
+            let Tls { certificate, key, client_authorities, handshake_timeout, handshakes_max } = tls;
             section.set("certificate", certificate);
             section.set("key", key);
+            section.set("client_authorities", client_authorities);
             section.duration("handshake_timeout_s", handshake_timeout, 1..=300);
             section.number("handshakes_max", handshakes_max, 1..=65_536);
         });

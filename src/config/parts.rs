@@ -10,7 +10,7 @@ use pointsman_sfu::transport::TransportConfig;
 use super::reader::Section;
 use super::secret::Secret;
 use super::values::{Network, PortRange, Separator};
-use crate::engine::EngineConfig;
+use crate::engine::{DtlsConfig, EngineConfig};
 
 /// Most of what is counted in tables. Above it a slip of the hand is likelier than a wish.
 const TABLE_MAX: usize = 16 << 20;
@@ -30,6 +30,7 @@ pub(super) fn engine(section: &mut Section<'_, '_>, engine: &mut EngineConfig) {
         events_max,
         relay_sockets_max,
         relay_socket_buffer,
+        dtls,
         sfu: _,  // from [sfu]
         turn: _, // from [turn]
     } = engine;
@@ -45,6 +46,21 @@ pub(super) fn engine(section: &mut Section<'_, '_>, engine: &mut EngineConfig) {
     section.number("events_max", events_max, 16..=TABLE_MAX);
     section.number("relay_sockets_max", relay_sockets_max, 0..=1_000_000);
     section.number("relay_socket_buffer_bytes", relay_socket_buffer, 65_536..=1 << 30);
+    let DtlsConfig {
+        certificate: _, // from [tls]
+        associations_max,
+        handshakes_max,
+        handshakes_per_address_max,
+        handshake_timeout,
+        idle_timeout,
+        steps_per_turn_max: _, // tuned against the time of a turn, not by operators
+        waiting_max: _,
+    } = dtls;
+    section.number("dtls_associations_max", associations_max, 0..=TABLE_MAX);
+    section.number("dtls_handshakes_max", handshakes_max, 1..=65_536);
+    section.number("dtls_handshakes_per_address_max", handshakes_per_address_max, 1..=65_535);
+    section.duration("dtls_handshake_timeout_s", handshake_timeout, 1..=300);
+    section.duration("dtls_idle_timeout_s", idle_timeout, 5..=86_400);
 }
 
 pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config) {

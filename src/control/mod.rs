@@ -31,7 +31,7 @@ use sd_notify::NotifyState;
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::engine::{Engine, EngineConfig, EngineError, Event, Events, Letter, Mailboxes, TurnCommand, TurnEvent};
+use crate::engine::{DtlsConfig, Engine, EngineConfig, EngineError, Event, Events, Letter, Mailboxes, TurnCommand, TurnEvent};
 use crate::failure::Failure;
 use crate::metrics::{self, Finished, Held, Metrics, Reading};
 
@@ -67,7 +67,8 @@ pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Other(format!("cannot start control's threads: {error}")))?;
     let fingerprint = identity.fingerprint();
-    let (engine, events) = Engine::start(engine_config(&config, &addresses), Arc::new(identity)).map_err(engine_failure)?;
+    let (engine, events) =
+        Engine::start(engine_config(&config, &addresses, certificate.as_deref()), Arc::new(identity)).map_err(engine_failure)?;
     if !config.turn.has_credentials() {
         tracing::warn!("[turn] has neither users nor a shared_secret: TURN refuses everyone");
     }
@@ -84,17 +85,23 @@ pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
 }
 
 fn certificate(config: &Config, public: &[IpAddr], dev: bool) -> Result<Option<Arc<Certificate>>, Failure> {
-    let made = match (&config.tls.certificate, &config.tls.key) {
-        (Some(certificate), Some(key)) => Certificate::from_files(certificate, key),
-        _ if dev && !config.listen.tls.is_empty() => Certificate::self_signed(public),
-        _ => return Ok(None),
+    let made = match Certificate::from_files(&config.tls) {
+        Ok(None) if dev && !config.listen.tls.is_empty() => Certificate::self_signed(public).map(Some),
+        made => made,
     };
-    made.map(|certificate| Some(Arc::new(certificate))).map_err(|error| Failure::Operator(error.to_string()))
+    made.map(|certificate| certificate.map(Arc::new)).map_err(|error| Failure::Operator(error.to_string()))
 }
 
-fn engine_config(config: &Config, addresses: &Addresses) -> EngineConfig {
+fn engine_config(config: &Config, addresses: &Addresses, certificate: Option<&Certificate>) -> EngineConfig {
+    let certificate = certificate.filter(|_| config.listen.dtls).and_then(Certificate::dtls);
+    let mut listen = config.listen.udp.clone();
+    if certificate.is_some() {
+        // `turns:` over UDP is looked for where it is over TCP.
+        listen.extend(config.listen.tls.iter().filter(|address| !config.listen.udp.contains(address)));
+    }
     EngineConfig {
-        listen: config.listen.udp.clone(),
+        listen,
+        dtls: DtlsConfig { certificate, ..config.engine.dtls.clone() },
         sfu: config.sfu.clone(),
         turn: config.turn.server_config(&addresses.relay, &addresses.public, addresses.own(&config.listen.udp)),
         ..config.engine.clone()

@@ -7,9 +7,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::config::Tls;
+use crate::engine::DtlsCertificate;
+use clients::KnownClients;
+
+mod clients;
 #[cfg(test)]
 mod tests;
 
@@ -35,18 +41,38 @@ impl std::error::Error for CertificateError {}
 #[derive(Debug)]
 pub struct Certificate {
     current: RwLock<Arc<ServerConfig>>,
+    /// The same for DTLS. None where its key is of a kind that DTLS is not served with.
+    dtls: Option<Arc<DtlsCertificate>>,
     /// None for one that was made at start.
-    files: Option<(PathBuf, PathBuf)>,
+    files: Option<Files>,
+}
+
+#[derive(Debug)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_authorities: Option<PathBuf>,
+}
+
+/// A chain, its key, and who judges clients' certificates where they must have one.
+struct Material {
+    config: ServerConfig,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Certificate {
-    /// Reads a certificate chain and its key from PEM files.
+    /// Reads a certificate chain and its key, and the authorities of clients' certificates, from PEM files. `None` when no certificate
+    /// is configured.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
-    pub fn from_files(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let config = read_certificate(certificate, key)?;
-        Ok(Self { current: RwLock::new(Arc::new(config)), files: Some((certificate.to_owned(), key.to_owned())) })
+    pub fn from_files(tls: &Tls) -> Result<Option<Self>, CertificateError> {
+        let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) else { return Ok(None) };
+        let files = Files { certificate: certificate.clone(), key: key.clone(), client_authorities: tls.client_authorities.clone() };
+        let material = files.read()?;
+        Ok(Some(Self::new(material, Some(files))))
     }
 
     /// Makes a throw-away certificate for these addresses, which no client trusts unasked.
@@ -58,8 +84,17 @@ impl Certificate {
         let names = addresses.iter().map(ToString::to_string).chain(["localhost".to_owned()]).collect::<Vec<_>>();
         let made = rcgen::generate_simple_self_signed(names).map_err(|error| refused(error.to_string()))?;
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|error| refused(error.to_owned()))?;
-        let config = server_config(vec![made.cert.der().clone()], key).map_err(|error| refused(error.to_string()))?;
-        Ok(Self { current: RwLock::new(Arc::new(config)), files: None })
+        let material = Material::new(vec![made.cert.der().clone()], key, None).map_err(|error| refused(error.to_string()))?;
+        Ok(Self::new(material, None))
+    }
+
+    fn new(material: Material, files: Option<Files>) -> Self {
+        let Material { config, chain, key, clients } = material;
+        let dtls = DtlsCertificate::new(chain, &key, clients);
+        if let Err(error) = &dtls {
+            tracing::warn!(%error, "TURN is not served over DTLS");
+        }
+        Self { current: RwLock::new(Arc::new(config)), dtls: dtls.ok().map(Arc::new), files }
     }
 
     /// What the next handshake uses.
@@ -67,46 +102,84 @@ impl Certificate {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What DTLS uses; it follows [`Self::reload`].
+    pub fn dtls(&self) -> Option<Arc<DtlsCertificate>> {
+        self.dtls.clone()
+    }
+
     /// Reads the files again. `Ok(false)` when there are none.
     ///
     /// # Errors
     /// What is wrong with the files; the certificate in force stays.
     pub fn reload(&self) -> Result<bool, CertificateError> {
-        let Some((certificate, key)) = &self.files else { return Ok(false) };
-        let config = Arc::new(read_certificate(certificate, key)?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let Some(files) = &self.files else { return Ok(false) };
+        let Material { config, chain, key, clients } = files.read()?;
+        if let Some(dtls) = &self.dtls {
+            let why = |error: crate::engine::UnsupportedKey| CertificateError { file: files.key.clone(), why: error.to_string() };
+            dtls.replace(chain, &key, clients).map_err(why)?;
+        }
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         Ok(true)
     }
 }
 
-/// Reads and checks a certificate chain and its key.
+/// Reads and checks what is configured.
 ///
 /// # Errors
 /// Names the file and what is wrong with it.
-pub fn read_certificate(certificate: &Path, key: &Path) -> Result<ServerConfig, CertificateError> {
-    let at = |file: &Path, why: String| CertificateError { file: file.to_owned(), why };
-    let pem = std::fs::read(certificate).map_err(|error| at(certificate, format!("cannot be read: {error}")))?;
-    let chain = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| at(certificate, format!("not a PEM certificate: {error}")))?;
-    if chain.is_empty() {
-        return Err(at(certificate, "holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned()));
-    }
-    let pem = std::fs::read(key).map_err(|error| at(key, format!("cannot be read: {error}")))?;
-    let private = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| at(key, "holds no private key that can be read (PEM with PKCS #8, PKCS #1 or SEC 1, not encrypted)".to_owned()))?;
-    server_config(chain, private).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => at(key, format!("is not the key of {}", certificate.display())),
-        error => at(certificate, error.to_string()),
-    })
+pub fn check_files(tls: &Tls) -> Result<(), CertificateError> {
+    let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) else { return Ok(()) };
+    let files = Files { certificate: certificate.clone(), key: key.clone(), client_authorities: tls.client_authorities.clone() };
+    files.read().map(|_| ())
 }
 
-fn server_config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error> {
-    // TLS 1.2 and 1.3, the library's own choice of suites.
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
-    Ok(config)
+impl Files {
+    fn read(&self) -> Result<Material, CertificateError> {
+        let Self { certificate, key, client_authorities } = self;
+        let chain = read_chain(certificate)?;
+        let pem = std::fs::read(key).map_err(|error| at(key, format!("cannot be read: {error}")))?;
+        let private = PrivateKeyDer::from_pem_slice(&pem)
+            .map_err(|_| at(key, "holds no private key that can be read (PEM with PKCS #8, PKCS #1 or SEC 1, not encrypted)".to_owned()))?;
+        let clients = client_authorities.as_ref().map(|file| {
+            let known = KnownClients::new(read_chain(file)?).map_err(|error| at(file, error))?;
+            Ok(Arc::new(known) as Arc<dyn ClientCertVerifier>)
+        });
+        Material::new(chain, private, clients.transpose()?).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => at(key, format!("is not the key of {}", certificate.display())),
+            error => at(certificate, error.to_string()),
+        })
+    }
+}
+
+fn at(file: &Path, why: String) -> CertificateError {
+    CertificateError { file: file.to_owned(), why }
+}
+
+fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let pem = std::fs::read(file).map_err(|error| at(file, format!("cannot be read: {error}")))?;
+    let chain = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| at(file, format!("not a PEM certificate: {error}")))?;
+    if chain.is_empty() {
+        return Err(at(file, "holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned()));
+    }
+    Ok(chain)
+}
+
+impl Material {
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<Self, rustls::Error> {
+        // TLS 1.2 and 1.3, the library's own choice of suites.
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions()?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_single_cert(chain.clone(), key.clone_key())?;
+        config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+        Ok(Self { config, chain, key, clients })
+    }
 }

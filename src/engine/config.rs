@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::dtls::DtlsConfig;
+
 /// What [`super::Engine::start`] needs. Built from the configuration file.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -32,6 +34,8 @@ pub struct EngineConfig {
     pub relay_sockets_max: usize,
     /// Wanted size of a relay socket's buffers in bytes. One allocation carries one client.
     pub relay_socket_buffer: usize,
+    /// Clients of TURN over DTLS.
+    pub dtls: DtlsConfig,
     pub sfu: pointsman_sfu::Config,
     pub turn: pointsman_turn::Config,
 }
@@ -52,6 +56,7 @@ impl Default for EngineConfig {
             events_max: 4096,
             relay_sockets_max: 16_384,
             relay_socket_buffer: 1 << 20,
+            dtls: DtlsConfig::default(),
             sfu: pointsman_sfu::Config::default(),
             turn: pointsman_turn::Config::default(),
         }

@@ -10,6 +10,7 @@
 mod arena;
 mod bind;
 mod config;
+mod dtls;
 mod mailbox;
 mod mesh;
 mod outgoing;
@@ -40,10 +41,12 @@ use tokio::sync::mpsc;
 
 pub use bind::EngineError;
 pub use config::EngineConfig;
+pub use dtls::{DtlsCertificate, DtlsConfig, UnsupportedKey};
 pub use mailbox::{Busy, Event, Events, Letter, Mailboxes, TurnCommand, TurnEvent};
 pub use stats::{DropReason, FORWARD_LATENCY_BOUNDS, Histogram, Snapshot, Stats, TRAIN_LENGTH_BOUNDS};
 
 use bind::{ListenOptions, Listener, bind_all, supports_trains};
+use dtls::DtlsClients;
 use pace::Pace;
 use receive::Inbox;
 use relay::RelaySockets;
@@ -82,14 +85,13 @@ impl Engine {
         if config.udp_gso && !trains {
             tracing::warn!("the kernel has no UDP_SEGMENT: every datagram leaves singly, at several times the cost");
         }
-        let mut turn_seed = [0; 32];
-        aws_lc_rs::rand::fill(&mut turn_seed)
-            .map_err(|_| EngineError::System { what: "random numbers", error: io::ErrorKind::Other.into() })?;
+        let (turn_seed, cookie_secret) = (random_secret()?, random_secret()?);
         let (events_in, events) = mpsc::channel(config.events_max.max(1));
         let (links, mailboxes, snapshots) = connect(&config, shards, &events_in)?;
         let pin = config.pin && !cpus.is_empty();
         let ledger = Arc::new(Ledger::new(config.turn.relay_ports.clone()));
-        let plan = Arc::new(Plan { config, identity, shards: shards as u16, trains, turn_seed, ledger: Arc::clone(&ledger) });
+        let plan =
+            Arc::new(Plan { config, identity, shards: shards as u16, trains, turn_seed, cookie_secret, ledger: Arc::clone(&ledger) });
         let mut engine = Self { threads: Vec::with_capacity(shards), mailboxes, snapshots, addresses, ledger };
         for (links, listeners) in links.into_iter().zip(listeners) {
             let cpu = pin.then(|| cpus[usize::from(links.shard.0) % cpus.len()]);
@@ -200,6 +202,8 @@ struct Plan {
     shards: u16,
     trains: bool,
     turn_seed: [u8; 32],
+    /// Makes the cookies of DTLS.
+    cookie_secret: [u8; 32],
     ledger: Arc<Ledger>,
 }
 
@@ -234,7 +238,10 @@ fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Resul
     let config = &plan.config;
     let now = read_clock();
     let relays = RelaySockets::new(config.relay_sockets_max, RELAY_TOKEN_FIRST);
-    let transmit = Transmit::new(listeners, relays, plan.trains);
+    let mut transmit = Transmit::new(listeners, relays, plan.trains);
+    if config.dtls.certificate.is_some() {
+        transmit.dtls = Some(Box::new(DtlsClients::new(config.dtls.clone(), &plan.cookie_secret, now.mono)));
+    }
     let inbox = Inbox::new(config.batch_max.max(1), config.udp_gro);
     let sfu = Sfu::new(config.sfu.clone(), links.shard, plan.shards, Arc::clone(&plan.identity), random_u64()?, now);
     let server = Server::new(config.turn.clone(), Arc::clone(&plan.ledger), plan.turn_seed, links.shard, now);
@@ -244,6 +251,12 @@ fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Resul
         sys::set_timer_slack(TIMER_SLACK)?;
     }
     Shard::new(links, transmit, inbox, sfu, relaying, pace, now)
+}
+
+fn random_secret() -> Result<[u8; 32], EngineError> {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| EngineError::System { what: "random numbers", error: io::ErrorKind::Other.into() })?;
+    Ok(secret)
 }
 
 fn random_u64() -> io::Result<u64> {

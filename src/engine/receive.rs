@@ -68,6 +68,13 @@ impl Inbox {
         &self.entries
     }
 
+    /// The datagram is dealt with: nothing more is to be made of it.
+    pub fn take_out(&mut self, at: usize) {
+        if let Some(entry) = self.entries.get_mut(at) {
+            entry.class = Class::Unknown;
+        }
+    }
+
     pub fn datagram(&self, entry: &Entry) -> Datagram<'_> {
         let start = entry.start as usize;
         Datagram { path: entry.path, bytes: self.slots.bytes(start..start + entry.len as usize) }

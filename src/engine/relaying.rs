@@ -16,6 +16,7 @@ use pointsman_wire::net::{Datagram, FiveTuple, Protocol, ShardId};
 
 use super::bind::open_relay;
 use super::config::EngineConfig;
+use super::dtls::InboxEntry;
 use super::mailbox::{TurnCommand, TurnEvent};
 use super::mesh::{MeshPort, Message, MovedSockets};
 use super::outgoing::{Outgoing, Parcels, Relays, deliver};
@@ -100,6 +101,53 @@ impl Relaying {
         let path = self.path(relayed, media);
         deliver(now, &mut self.server, around.transmit, &path, datagram);
         self.drain(now, around);
+    }
+
+    /// A datagram of a DTLS client, or of whoever wants to become one.
+    pub fn dtls_datagram(&mut self, now: Now, datagram: Datagram<'_>, around: &mut Surroundings<'_>) {
+        let taken = around.transmit.with_dtls(|dtls, transmit| dtls.handle_datagram(now, &datagram.path, datagram.bytes, transmit));
+        if taken.is_none() {
+            around.transmit.stats.drop(DropReason::DtlsUnknown, 1);
+        }
+        self.read_dtls(now, around);
+    }
+
+    /// What is due for DTLS clients. Says whether something is left for the next turn.
+    pub fn continue_dtls(&mut self, now: Now, around: &mut Surroundings<'_>) -> bool {
+        let server = &self.server;
+        let left = around.transmit.with_dtls(|dtls, transmit| {
+            let left = dtls.continue_work(now, transmit, |client| server.has_allocation(client));
+            transmit.stats.dtls_clients = dtls.len() as u64;
+            left
+        });
+        self.read_dtls(now, around);
+        left.unwrap_or(false)
+    }
+
+    /// What DTLS clients said, and which of them are gone.
+    fn read_dtls(&mut self, now: Now, around: &mut Surroundings<'_>) {
+        loop {
+            let Some(dtls) = &mut around.transmit.dtls else { return };
+            let inbox = dtls.take_inbox();
+            for entry in inbox.entries() {
+                match entry {
+                    InboxEntry::Message { client, range } => {
+                        self.client_datagram(now, Datagram { path: *client, bytes: inbox.bytes(range) }, around);
+                    }
+                    InboxEntry::Closed { client } => {
+                        self.server.handle_client_closed(now, *client);
+                        self.drain(now, around);
+                    }
+                }
+            }
+            let done = inbox.is_empty();
+            if let Some(dtls) = &mut around.transmit.dtls {
+                dtls.give_back(inbox);
+            }
+            if done {
+                return;
+            }
+        }
     }
 
     /// Reads what peers sent to relayed addresses. Says whether more may wait.
@@ -295,6 +343,9 @@ impl Relaying {
                 Output::Note(note) => self.tell(now, TurnEvent::Note(note), around),
                 Output::AdoptRelay { relay, was } => self.adopt(now, relay, was, around),
                 Output::ToShard { shard, message } => self.to_shard(now, shard, message, around),
+                Output::CloseClient { client } if client.protocol == Protocol::Dtls => {
+                    around.transmit.with_dtls(|dtls, transmit| dtls.close(&client, transmit));
+                }
                 // Never asked for yet.
                 Output::ConnectPeer { .. }
                 | Output::Join { .. }

@@ -117,6 +117,8 @@ impl Shard {
             now = read_clock();
             self.turn(now);
         }
+        self.transmit.with_dtls(|dtls, transmit| dtls.close_all(transmit));
+        self.transmit.flush();
         self.publish();
     }
 
@@ -161,7 +163,8 @@ impl Shard {
     /// Until the next thing is due, from `last`, when the clock was last read: a turn's length too long, which no timer here minds.
     fn timeout(&self, last: Instant) -> Duration {
         let mut until = self.snapshot_due;
-        for due in [self.sfu.poll_timeout(), self.relaying.server.poll_timeout()].into_iter().flatten() {
+        let dtls = self.transmit.dtls.as_ref().and_then(|dtls| dtls.poll_timeout());
+        for due in [self.sfu.poll_timeout(), self.relaying.server.poll_timeout(), dtls].into_iter().flatten() {
             until = until.min(due);
         }
         if self.events_wait {
@@ -209,9 +212,15 @@ impl Shard {
     fn dispatch(&mut self, now: Now) {
         let (inbox, relaying, mut around) = self.parts();
         let mut media = 0;
-        for entry in inbox.entries() {
-            let datagram = inbox.datagram(entry);
-            match destination(entry, datagram.bytes) {
+        for at in 0..inbox.entries().len() {
+            let entry = inbox.entries()[at];
+            let datagram = inbox.datagram(&entry);
+            match destination(&entry, datagram.bytes) {
+                // Media's DTLS follows a connectivity check on the same path; other DTLS is a TURN client's.
+                Destination::Sfu if entry.class == Class::Dtls && !around.sfu.owns(&entry.path) => {
+                    relaying.dtls_datagram(now, datagram, &mut around);
+                    inbox.take_out(at);
+                }
                 Destination::Sfu => media += 1,
                 Destination::Turn => relaying.client_datagram(now, datagram, &mut around),
                 Destination::Nowhere => around.transmit.stats.drop(DropReason::UnknownProtocol, 1),
@@ -235,6 +244,7 @@ impl Shard {
         let mut left = relaying.peer_datagrams(now, &mut around);
         left |= relaying.peer_errors(now, &mut around);
         left |= relaying.continue_work(now, &mut around);
+        left |= relaying.continue_dtls(now, &mut around);
         self.work_left |= left;
         self.transmit.stats.relay_sockets = self.transmit.relays.len() as u64;
     }
@@ -288,14 +298,14 @@ impl Shard {
     }
 
     /// What was received, who relays it, and what that needs.
-    fn parts(&mut self) -> (&Inbox, &mut Relaying, Surroundings<'_>) {
+    fn parts(&mut self) -> (&mut Inbox, &mut Relaying, Surroundings<'_>) {
         let around = Surroundings {
             transmit: &mut self.transmit,
             mesh: &mut self.links.mesh,
             registry: self.links.poll.registry(),
             sfu: &mut self.sfu,
         };
-        (&self.inbox, &mut self.relaying, around)
+        (&mut self.inbox, &mut self.relaying, around)
     }
 
     /// Events that find no room stay where they are.

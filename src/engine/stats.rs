@@ -25,10 +25,16 @@ pub enum DropReason {
     MeshFull,
     /// Not a datagram: something that control was to be told, which has fallen behind.
     EventsFull,
+    /// DTLS on a path that is nobody's, and no ClientHello.
+    DtlsUnknown,
+    /// DTLS that was not understood or is not spoken, a handshake that failed, a message too long for a record.
+    DtlsRefused,
+    /// More handshakes than there are places for.
+    DtlsBusy,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Oversized,
         Self::BadAddress,
         Self::UnknownProtocol,
@@ -38,6 +44,9 @@ impl DropReason {
         Self::TooLong,
         Self::MeshFull,
         Self::EventsFull,
+        Self::DtlsUnknown,
+        Self::DtlsRefused,
+        Self::DtlsBusy,
     ];
 
     /// As in metrics.
@@ -52,6 +61,9 @@ impl DropReason {
             Self::TooLong => "too_long",
             Self::MeshFull => "mesh_full",
             Self::EventsFull => "events_full",
+            Self::DtlsUnknown => "dtls_unknown",
+            Self::DtlsRefused => "dtls_refused",
+            Self::DtlsBusy => "dtls_busy",
         }
     }
 }
@@ -134,6 +146,10 @@ pub struct Stats {
     pub busy: Duration,
     /// Relay sockets that are open.
     pub relay_sockets: u64,
+    /// DTLS clients of TURN, those whose handshake goes on included.
+    pub dtls_clients: u64,
+    /// DTLS handshakes of TURN clients that were completed.
+    pub dtls_handshakes: u64,
 }
 
 impl Stats {
@@ -155,6 +171,8 @@ impl Stats {
             mesh_out: 0,
             busy: Duration::ZERO,
             relay_sockets: 0,
+            dtls_clients: 0,
+            dtls_handshakes: 0,
         }
     }
 

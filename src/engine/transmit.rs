@@ -10,6 +10,7 @@ use pointsman_wire::net::{FiveTuple, Protocol};
 
 use super::arena::{Route, SendArena, TRAIN_MAX, Train};
 use super::bind::Listener;
+use super::dtls::DtlsClients;
 use super::relay::RelaySockets;
 use super::stats::{DropReason, Stats};
 use super::sys::SendSlots;
@@ -37,6 +38,8 @@ pub struct Transmit {
     order: Vec<u32>,
     listeners: Vec<Listener>,
     pub relays: RelaySockets,
+    /// `None` where DTLS is not served to clients of TURN, and while it is at work.
+    pub dtls: Option<Box<DtlsClients>>,
     train_max: u16,
     /// Destinations whose route refuses trains.
     singles: HashSet<IpAddr, RandomState>,
@@ -57,6 +60,7 @@ impl Transmit {
             order: Vec::with_capacity(TRAINS_MAX),
             listeners,
             relays,
+            dtls: None,
             train_max: if trains { TRAIN_MAX } else { 1 },
             singles: HashSet::with_capacity_and_hasher(SINGLES_MAX, RandomState::default()),
             flow: None,
@@ -93,6 +97,14 @@ impl Transmit {
         }
     }
 
+    /// Lets DTLS work and send. `None` where there is none.
+    pub fn with_dtls<T>(&mut self, work: impl FnOnce(&mut DtlsClients, &mut Self) -> T) -> Option<T> {
+        let mut dtls = self.dtls.take()?;
+        let result = work(&mut dtls, self);
+        self.dtls = Some(dtls);
+        Some(result)
+    }
+
     /// Space for a datagram of at most `len` bytes that will be framed before it leaves: room is kept for that.
     pub fn framed_slot(&mut self, len: usize) -> Option<&mut [u8]> {
         self.to = None;
@@ -123,7 +135,15 @@ impl Transmit {
                     self.commit_to(&route, total);
                 }
             }
-            Protocol::Tcp | Protocol::Tls | Protocol::Dtls | Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
+            Protocol::Dtls => {
+                let Some(mut dtls) = self.dtls.take() else { return };
+                if let Some(message) = self.arena.last_slot(total) {
+                    dtls.prepare(&[message]);
+                    dtls.send_prepared(client, self);
+                }
+                self.dtls = Some(dtls);
+            }
+            Protocol::Tcp | Protocol::Tls | Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
         }
     }
 
@@ -131,7 +151,13 @@ impl Transmit {
     pub fn to_client(&mut self, client: &FiveTuple, parts: &[&[u8]]) {
         match client.protocol {
             Protocol::Udp => self.datagram_to_client(client, parts),
-            Protocol::Tcp | Protocol::Tls | Protocol::Dtls | Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
+            Protocol::Dtls => {
+                self.with_dtls(|dtls, transmit| {
+                    dtls.prepare(parts);
+                    dtls.send_prepared(client, transmit);
+                });
+            }
+            Protocol::Tcp | Protocol::Tls | Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
         }
     }
 

@@ -218,6 +218,11 @@ impl Server {
         self.outputs.pop_front()
     }
 
+    /// Whether a client has an allocation.
+    pub fn has_allocation(&self, client: &FiveTuple) -> bool {
+        self.clients.contains_key(client)
+    }
+
     /// The bytes that the last [`Verdict::Reply`] or [`Verdict::Indication`] speaks of.
     pub fn scratch(&self) -> &[u8] {
         self.scratch.get(..self.scratch_len).unwrap_or_default()

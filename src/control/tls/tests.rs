@@ -2,6 +2,10 @@ use std::net::Ipv4Addr;
 
 use super::*;
 
+fn tls(certificate: &Path, key: &Path) -> Tls {
+    Tls { certificate: Some(certificate.to_owned()), key: Some(key.to_owned()), ..Tls::default() }
+}
+
 /// Writes a certificate and its key as PEM files into a new folder.
 fn files() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -21,7 +25,7 @@ fn throw_away_certificate_is_made() {
 #[test]
 fn reload_takes_new_files_and_keeps_the_old_certificate_when_they_are_broken() {
     let (_folder, certificate, key) = files();
-    let served = Certificate::from_files(&certificate, &key).unwrap();
+    let served = Certificate::from_files(&tls(&certificate, &key)).unwrap().unwrap();
     let before = served.current();
 
     std::fs::write(&certificate, "no certificate any more").unwrap();
@@ -40,13 +44,13 @@ fn reload_takes_new_files_and_keeps_the_old_certificate_when_they_are_broken() {
 fn key_of_another_certificate_is_named() {
     let (_folder, certificate, _) = files();
     let (_other, _, key) = files();
-    let error = Certificate::from_files(&certificate, &key).unwrap_err().to_string();
+    let error = Certificate::from_files(&tls(&certificate, &key)).unwrap_err().to_string();
     assert!(error.contains("key.pem: is not the key of"), "{error}");
 }
 
 #[test]
 fn missing_file_is_named() {
     let (_folder, certificate, _) = files();
-    let error = Certificate::from_files(&certificate, Path::new("/nowhere/key.pem")).unwrap_err().to_string();
+    let error = Certificate::from_files(&tls(&certificate, Path::new("/nowhere/key.pem"))).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/key.pem: cannot be read"), "{error}");
 }

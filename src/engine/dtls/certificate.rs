@@ -124,8 +124,7 @@ impl Material {
         let key = pkcs8(key).ok_or(UnsupportedKey)?;
         let crypto = AwsLcRsProvider::new();
         let schemes = [SignatureScheme::RsaPkcs1Sha256, SignatureScheme::EcdsaP256Sha256];
-        let scheme =
-            schemes.into_iter().find(|scheme| crypto.crypto().import_signing_key(*scheme, &key).is_ok()).ok_or(UnsupportedKey)?;
+        let scheme = schemes.into_iter().find(|scheme| crypto.crypto().import_signing_key(*scheme, &key).is_ok()).ok_or(UnsupportedKey)?;
         Ok(Self { chain, scheme, key, clients })
     }
 }

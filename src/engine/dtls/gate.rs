@@ -58,9 +58,8 @@ fn is_sensible(record: &Record<'_>) -> bool {
     if record.epoch > 0 {
         return record.body.len() <= FINISHED_LEN_MAX;
     }
-    fragments(record.body).all(|fragment| {
-        fragment.is_ok_and(|it| it.bytes.len() >= PIECE_LEN_MIN || it.offset + it.bytes.len() == it.message_len)
-    })
+    fragments(record.body)
+        .all(|fragment| fragment.is_ok_and(|it| it.bytes.len() >= PIECE_LEN_MIN || it.offset + it.bytes.len() == it.message_len))
 }
 
 #[cfg(test)]

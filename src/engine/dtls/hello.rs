@@ -125,8 +125,7 @@ mod tests {
         for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
             let cuts = [(0, 100), (100, 200), (200, body.len())];
             let mut hello = Hello::new(4);
-            let whole: Vec<bool> =
-                order.iter().map(|&at| hello.push(&piece(&body, cuts[at].0, cuts[at].1, at as u8 + 4))).collect();
+            let whole: Vec<bool> = order.iter().map(|&at| hello.push(&piece(&body, cuts[at].0, cuts[at].1, at as u8 + 4))).collect();
             assert_eq!(whole, [false, false, true]);
             let (first, rest) = hello.into_datagrams().unwrap();
             assert_eq!(rest.len(), 3);

@@ -13,8 +13,6 @@ mod certificate;
 mod cookie;
 mod gate;
 mod hello;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -32,8 +30,8 @@ use slab::Slab;
 use super::stats::DropReason;
 use super::transmit::Transmit;
 use association::{Association, Failed, Outcome};
-pub use certificate::{DtlsCertificate, UnsupportedKey};
 use certificate::CookieSeat;
+pub use certificate::{DtlsCertificate, UnsupportedKey};
 use cookie::{COOKIE_LEN, Cookies};
 use hello::{FirstPiece, Hello};
 
@@ -189,10 +187,6 @@ impl DtlsClients {
     pub fn handle_datagram(&mut self, now: Now, path: &FiveTuple, datagram: &[u8], transmit: &mut Transmit) {
         self.last = now.mono;
         let client = FiveTuple { protocol: Protocol::Dtls, ..*path };
-        if self.config.certificate.is_none() {
-            transmit.stats.drop(DropReason::DtlsUnknown, 1);
-            return;
-        }
         let result = match FirstPiece::find(datagram) {
             Some(first) => self.take_hello(now, client, &first, datagram, transmit),
             None => self.take_other(now, client, datagram, transmit),
@@ -221,7 +215,8 @@ impl DtlsClients {
         let cookie: Option<[u8; COOKIE_LEN]> = first.head.cookie.try_into().ok().filter(|_| good);
         let Some(cookie) = cookie else {
             let cookie = self.cookies.make(now.unix, &client);
-            let len = write_hello_verify_request(&mut short, first.sequence, first.message_number, &cookie).ok_or(DropReason::DtlsRefused)?;
+            let len =
+                write_hello_verify_request(&mut short, first.sequence, first.message_number, &cookie).ok_or(DropReason::DtlsRefused)?;
             send(transmit, &client, &short[..len]);
             return Ok(());
         };
@@ -436,17 +431,21 @@ impl DtlsClients {
         complete && !connected
     }
 
-    /// Encrypts a message, made of `parts`, for a client and sends it.
-    pub fn send(&mut self, client: &FiveTuple, parts: &[&[u8]], transmit: &mut Transmit) {
+    /// Puts a message together for [`Self::send_prepared`].
+    pub fn prepare(&mut self, parts: &[&[u8]]) {
+        self.message.clear();
+        for part in parts {
+            self.message.extend_from_slice(part);
+        }
+    }
+
+    /// Encrypts the message for a client and sends it.
+    pub fn send_prepared(&mut self, client: &FiveTuple, transmit: &mut Transmit) {
         let found = self.by_client.get(client).and_then(|&at| self.clients.get_mut(at as usize));
         let Some(Client { stage: Stage::Running(association), .. }) = found else {
             transmit.stats.drop(DropReason::NoSocket, 1);
             return;
         };
-        self.message.clear();
-        for part in parts {
-            self.message.extend_from_slice(part);
-        }
         if association.write(self.last, &self.message).is_err() {
             transmit.stats.drop(DropReason::DtlsRefused, 1);
             return;
