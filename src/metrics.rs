@@ -161,6 +161,7 @@ fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
             _ => out.counters(&format!("pointsman_engine_{name}"), help, each(shards, read))?,
         }
     }
+    streams(out, shards)?;
     let drops = shards.iter().flat_map(|s| {
         let reasons = engine::DropReason::ALL.into_iter().zip(s.engine.drops);
         reasons.map(|(reason, count)| (shard_and("reason", s, reason.name()), count))
@@ -173,6 +174,29 @@ fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
     // Measured by the engine, around what the sfu does in between.
     let help = "From the start of the turn that received a datagram to the kernel's acceptance of what left in it";
     out.histograms("pointsman_sfu_forward_latency_seconds", help, shards, |s| &s.engine.forward_latency)
+}
+
+/// TCP and TLS on the shards.
+fn streams(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
+    let connections = shards.iter().flat_map(|s| {
+        let kinds = [("tcp", s.engine.tcp_clients), ("tls", s.engine.tls_clients), ("peer", s.engine.peer_connections)];
+        kinds.map(|(kind, count)| (shard_and("kind", s, kind), count))
+    });
+    out.gauges("pointsman_engine_stream_connections", "Open connections: of clients over TCP and TLS, and with peers", connections)?;
+    out.gauges("pointsman_engine_pipes", "Connections of clients that are joined with a peer's", each(shards, |s| s.engine.pipes))?;
+    let pairs: [(&str, &str, Pair); 2] = [
+        ("pointsman_engine_stream_messages", "STUN and ChannelData messages on clients' connections, by direction", |s| {
+            (s.engine.stream_messages_in, s.engine.stream_messages_out)
+        }),
+        ("pointsman_engine_stream_bytes", "Their bytes, without TLS, by direction", |s| {
+            (s.engine.stream_bytes_in, s.engine.stream_bytes_out)
+        }),
+    ];
+    for (name, help, read) in pairs {
+        out.counters(name, help, directions(shards, read))?;
+    }
+    out.counters("pointsman_engine_stream_writes", "System calls that wrote to connections", each(shards, |s| s.engine.stream_writes))?;
+    out.counters("pointsman_engine_pipe_bytes", "Bytes between clients and peers, both ways", each(shards, |s| s.engine.pipe_bytes))
 }
 
 fn sfu(out: &mut Out<'_>, reading: &Reading) -> fmt::Result {

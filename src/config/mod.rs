@@ -53,12 +53,14 @@ pub struct Config {
 pub struct Listen {
     /// Media, STUN and TURN.
     pub udp: Vec<SocketAddr>,
-    /// TURN and ICE over TCP; HTTP and TLS are recognised there, too.
+    /// TURN over TCP; HTTP and TLS are recognised there, too.
     pub tcp: Vec<SocketAddr>,
-    /// TURN over TLS, HTTPS, WSS. Empty by default: it needs a certificate.
+    /// TURN over TLS, HTTPS, WSS; TURN without TLS is taken there, too. Empty by default: it needs a certificate.
     pub tls: Vec<SocketAddr>,
     /// TURN over DTLS on the addresses of `udp` and, over UDP, of `tls`. Without a certificate it is off.
     pub dtls: bool,
+    /// As `tcp`, for connections of a load balancer that begins each with a PROXY protocol header (coturn: `tcp-proxy-port`).
+    pub proxy: Vec<SocketAddr>,
     /// Plain HTTP and WebSocket, for a reverse proxy and for monitoring. Loopback by default.
     pub http: Vec<SocketAddr>,
 }
@@ -71,6 +73,7 @@ impl Default for Listen {
             tcp: any.to_vec(),
             tls: Vec::new(),
             dtls: true,
+            proxy: Vec::new(),
             http: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
         }
     }
@@ -160,7 +163,7 @@ impl Config {
         let on = |port| ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect::<Vec<_>>();
         Self {
             public_ip: PublicIp::List(ips.clone()),
-            listen: Listen { udp: on(3478), tcp: on(3478), tls: on(5349), dtls: true, http: on(8080) },
+            listen: Listen { udp: on(3478), tcp: on(3478), tls: on(5349), dtls: true, proxy: Vec::new(), http: on(8080) },
             turn: Turn { allowed_peers: loopback, ..Turn::default() },
             ..Self::default()
         }
@@ -206,11 +209,12 @@ impl Config {
         let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, keys, log } = self;
         reader.section("", |top| top.set("public_ip", public_ip));
         reader.section("listen", |section| {
-            let Listen { udp, tcp, tls, dtls, http } = listen;
+            let Listen { udp, tcp, tls, dtls, proxy, http } = listen;
             section.set("udp", udp);
             section.set("tcp", tcp);
             section.set("tls", tls);
             section.set("dtls", dtls);
+            section.set("proxy", proxy);
             section.set("http", http);
         });
         reader.section("tls", |section| {
@@ -229,6 +233,7 @@ impl Config {
             section.set("metrics_everywhere", metrics_everywhere);
         });
         reader.section("engine", |section| parts::engine(section, engine));
+        reader.section("streams", |section| parts::streams(section, &mut engine.streams));
         reader.section("sfu", |section| parts::sfu(section, sfu));
         reader.section("turn", |section| parts::turn(section, turn));
         reader.section("signal", |section| parts::signal(section, signal));

@@ -10,7 +10,7 @@ use pointsman_sfu::transport::TransportConfig;
 use super::reader::Section;
 use super::secret::Secret;
 use super::values::{Network, PortRange, Separator};
-use crate::engine::{DtlsConfig, EngineConfig};
+use crate::engine::{DtlsConfig, EngineConfig, StreamConfig};
 
 /// Most of what is counted in tables. Above it a slip of the hand is likelier than a wish.
 const TABLE_MAX: usize = 16 << 20;
@@ -31,8 +31,9 @@ pub(super) fn engine(section: &mut Section<'_, '_>, engine: &mut EngineConfig) {
         relay_sockets_max,
         relay_socket_buffer,
         dtls,
-        sfu: _,  // from [sfu]
-        turn: _, // from [turn]
+        streams: _, // from [streams]
+        sfu: _,     // from [sfu]
+        turn: _,    // from [turn]
     } = engine;
     section.number("shards", shards, 0..=256);
     section.set("pin", pin);
@@ -61,6 +62,29 @@ pub(super) fn engine(section: &mut Section<'_, '_>, engine: &mut EngineConfig) {
     section.number("dtls_handshakes_per_address_max", handshakes_per_address_max, 1..=65_535);
     section.duration("dtls_handshake_timeout_s", handshake_timeout, 1..=300);
     section.duration("dtls_idle_timeout_s", idle_timeout, 5..=86_400);
+}
+
+pub(super) fn streams(section: &mut Section<'_, '_>, streams: &mut StreamConfig) {
+    let StreamConfig {
+        connections_max,
+        connections_per_address_max,
+        shard_connections_max,
+        peer_connections_max,
+        listeners_max,
+        idle_timeout,
+        backlog_bytes_max,
+        pipe_bytes_max,
+        connect_timeout,
+    } = streams;
+    section.number("connections_max", connections_max, 0..=TABLE_MAX);
+    section.number("connections_per_address_max", connections_per_address_max, 1..=TABLE_MAX);
+    section.number("shard_connections_max", shard_connections_max, 0..=TABLE_MAX);
+    section.number("peer_connections_max", peer_connections_max, 0..=TABLE_MAX);
+    section.number("listeners_max", listeners_max, 0..=TABLE_MAX);
+    section.duration("idle_timeout_s", idle_timeout, 1..=86_400);
+    section.number("backlog_bytes_max", backlog_bytes_max, 16_384..=1 << 30);
+    section.number("pipe_bytes_max", pipe_bytes_max, 4_096..=1 << 30);
+    section.duration("connect_timeout_s", connect_timeout, 1..=300);
 }
 
 pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config) {

@@ -1,10 +1,12 @@
-//! The TCP listeners: accepts, tells protocols apart by their first byte, and serves HTTP.
+//! The TCP listeners: accepts, tells protocols apart by their first byte, serves HTTP, and hands TURN to the shards.
 //!
 //! ```text
-//! http ─────────────────────────────▶ HTTP
-//! tcp ──▶ first byte 0x16 ──▶ TLS ─┐
-//!    └──▶ otherwise ───────────────┼▶ first byte a letter ──▶ HTTP
-//! tls ──▶ first byte 0x16 ──▶ TLS ─┘                    └───▶ named drop
+//! http ───────────────────────────────▶ HTTP
+//! proxy ──▶ PROXY header ─┐
+//! tcp ────────────────────┴▶ 0x16 ──▶ TLS ─┐
+//!                          └▶ otherwise ───┼▶ a letter ──▶ HTTP
+//! tls ──────▶ first byte 0x16 ──▶ TLS ─────┴▶ STUN or ChannelData ──▶ a shard
+//!          └▶ otherwise ───────────────────▶ STUN or ChannelData ──▶ a shard
 //! ```
 //! Browsers say nothing of what they want inside TLS (no ALPN on `turns:`), so the first decrypted byte decides.
 
@@ -20,8 +22,9 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pointsman_wire::{demux, proxy};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -30,6 +33,7 @@ use tower::ServiceExt;
 
 use super::stats::{Counters, DropReason, ListenerKind};
 use super::tls::Certificate;
+use super::turn_clients::TurnClients;
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -54,8 +58,10 @@ pub struct Bound {
 pub struct Serving {
     /// On the `http` listeners.
     pub internal: Router,
-    /// On the `tcp` and `tls` listeners.
-    pub public: Router,
+    /// On the `tcp`, `tls` and `proxy` listeners; `None`: no HTTP there.
+    pub public: Option<Router>,
+    /// Where TURN clients go.
+    pub turn: TurnClients,
     pub certificate: Option<Arc<Certificate>>,
     pub counters: Arc<Counters>,
     pub connections_max: u32,
@@ -72,7 +78,12 @@ pub struct Serving {
 /// Names the first address that cannot be had, its key, and why.
 pub fn bind_all(config: &Config) -> Result<Vec<Bound>, Failure> {
     let listen = &config.listen;
-    let keys = [(ListenerKind::Http, &listen.http), (ListenerKind::Tcp, &listen.tcp), (ListenerKind::Tls, &listen.tls)];
+    let keys = [
+        (ListenerKind::Http, &listen.http),
+        (ListenerKind::Tcp, &listen.tcp),
+        (ListenerKind::Tls, &listen.tls),
+        (ListenerKind::Proxy, &listen.proxy),
+    ];
     let wanted = keys.iter().flat_map(|(kind, addresses)| addresses.iter().map(move |address| (*kind, *address)));
     wanted
         .map(|(kind, address)| {
@@ -148,29 +159,88 @@ async fn accept(listener: TcpListener, kind: ListenerKind, serving: Arc<Serving>
 }
 
 async fn serve_stream(
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
     kind: ListenerKind,
     serving: &Serving,
     handshakes: &Semaphore,
 ) -> Result<(), DropReason> {
-    let router = match kind {
-        ListenerKind::Http => return serve_http(stream, peer, &serving.internal, serving).await,
-        ListenerKind::Tcp | ListenerKind::Tls => &serving.public,
-    };
+    if kind == ListenerKind::Http {
+        return serve_http(stream, peer, &serving.internal, serving).await;
+    }
+    let Ok(local) = stream.local_addr() else { return Ok(()) };
+    let mut ends = Ends { client: peer, server: local };
+    if kind == ListenerKind::Proxy {
+        ends = timeout(serving.header_timeout, proxied(&mut stream, ends)).await.map_err(|_| DropReason::Silent)??;
+    }
     let mut first = [0];
     let begin = timeout(serving.header_timeout, stream.peek(&mut first)).await.map_err(|_| DropReason::Silent)?;
-    match begin {
-        Ok(1) => {}
+    let [first] = match begin {
+        Ok(1) => first,
         // Opened and closed, as monitoring does.
         Ok(_) | Err(_) => return Ok(()),
+    };
+    if first == TLS_HANDSHAKE {
+        return serve_tls(stream, ends, serving, handshakes).await;
     }
-    if first[0] != TLS_HANDSHAKE {
-        return match kind {
-            ListenerKind::Tls => Err(DropReason::NotTls),
-            ListenerKind::Tcp | ListenerKind::Http => serve_plain(stream, peer, router, serving).await,
-        };
+    match Inside::told_by(first) {
+        // Also where TLS is expected, as coturn does on its TLS port.
+        Inside::Turn => serving.turn.hand_over(stream, None, Vec::new(), ends),
+        Inside::Http if kind != ListenerKind::Tls => serve_public(stream, ends, serving).await,
+        Inside::Http => Err(DropReason::NotTls),
+        Inside::Unknown if kind == ListenerKind::Tls => Err(DropReason::NotTls),
+        Inside::Unknown => Err(DropReason::UnknownProtocol),
     }
+}
+
+/// Both ends of a client's connection, as a load balancer before us sees them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+}
+
+/// What a connection carries, told by its first byte behind TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inside {
+    Http,
+    Turn,
+    Unknown,
+}
+
+impl Inside {
+    /// HTTP's methods are capital letters, and so are the first bytes of channels from 0x4100 on, which only clients of before
+    /// RFC 8656 use: none of them begins a connection with data.
+    fn told_by(first: u8) -> Self {
+        match demux::classify(&[first]) {
+            demux::Class::Stun => Self::Turn,
+            demux::Class::ChannelData if first.is_ascii_alphabetic() => Self::Http,
+            demux::Class::ChannelData => Self::Turn,
+            demux::Class::Dtls | demux::Class::Rtp | demux::Class::Rtcp | demux::Class::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Reads the PROXY protocol's header, and nothing behind it.
+async fn proxied(stream: &mut TcpStream, ends: Ends) -> Result<Ends, DropReason> {
+    let mut bytes = Vec::new();
+    loop {
+        match proxy::read(&bytes) {
+            Ok(None) => {}
+            Ok(Some(header)) => {
+                return Ok(header.addresses.map_or(ends, |addresses| Ends { client: addresses.client, server: addresses.server }));
+            }
+            Err(_) => return Err(DropReason::BadProxyHeader),
+        }
+        // Byte by byte, since what follows is the client's and must stay in the socket; a hundred bytes once per connection.
+        match stream.read_u8().await {
+            Ok(byte) => bytes.push(byte),
+            Err(_) => return Err(DropReason::BadProxyHeader),
+        }
+    }
+}
+
+async fn serve_tls(stream: TcpStream, ends: Ends, serving: &Serving, handshakes: &Semaphore) -> Result<(), DropReason> {
     let Some(certificate) = &serving.certificate else { return Err(DropReason::NoCertificate) };
     let acceptor = TlsAcceptor::from(certificate.current());
     let stream = {
@@ -181,24 +251,31 @@ async fn serve_stream(
             DropReason::TlsFailed
         })?
     };
-    serve_plain(stream, peer, router, serving).await
-}
-
-/// Serves what is inside TLS, or came without it.
-async fn serve_plain<S>(stream: S, peer: SocketAddr, router: &Router, serving: &Serving) -> Result<(), DropReason>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
     let mut stream = BufReader::new(stream);
     let first = match timeout(serving.header_timeout, stream.fill_buf()).await {
         Ok(Ok(bytes)) => bytes.first().copied(),
         Ok(Err(_)) => return Ok(()),
         Err(_) => return Err(DropReason::Silent),
     };
-    match first {
-        Some(byte) if byte.is_ascii_alphabetic() => serve_http(stream, peer, router, serving).await,
-        Some(_) => Err(DropReason::UnknownProtocol),
+    match first.map(Inside::told_by) {
+        Some(Inside::Http) => serve_public(stream, ends, serving).await,
+        Some(Inside::Turn) => {
+            let unread = stream.buffer().to_vec();
+            let (tcp, tls) = stream.into_inner().into_inner();
+            serving.turn.hand_over(tcp, Some(Box::new(tls)), unread, ends)
+        }
+        Some(Inside::Unknown) => Err(DropReason::UnknownProtocol),
         None => Ok(()),
+    }
+}
+
+async fn serve_public<S>(stream: S, ends: Ends, serving: &Serving) -> Result<(), DropReason>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    match &serving.public {
+        Some(router) => serve_http(stream, ends.client, router, serving).await,
+        None => Err(DropReason::NoHttp),
     }
 }
 

@@ -11,6 +11,7 @@ mod signals;
 pub mod stats;
 pub mod tls;
 pub mod turn_api;
+mod turn_clients;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use media::{IceServerConfig, Negotiations};
 use stats::{Counters, ListenerKind};
 use tls::Certificate;
 use turn_api::TurnApi;
+use turn_clients::TurnClients;
 
 /// Threads of control. Media never runs on them.
 const CONTROL_THREADS: usize = 2;
@@ -199,6 +201,7 @@ impl Server<'_> {
 
     fn serving(&self, health: &Arc<Health>, counters: &Arc<Counters>, closing: watch::Receiver<bool>) -> Serving {
         let Config { http, tls, .. } = self.config;
+        let streams = &self.config.engine.streams;
         let (snapshots, signal, ledger) = (self.engine.snapshots(), self.signal.clone(), self.engine.ledger());
         let read = move || Reading { shards: snapshots.read(), rooms: signal.counts().rooms as u64, held: Held::read(&ledger) };
         let metrics = Metrics::new(Arc::clone(counters), Arc::clone(&self.finished), read);
@@ -209,7 +212,8 @@ impl Server<'_> {
         let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
         Serving {
             internal: bounded(internal, http.request_timeout),
-            public: bounded(public, http.request_timeout),
+            public: Some(bounded(public, http.request_timeout)),
+            turn: TurnClients::new(self.engine.mailboxes(), streams.connections_max, streams.connections_per_address_max),
             certificate: self.certificate.clone(),
             counters: Arc::clone(counters),
             connections_max: http.connections_max,

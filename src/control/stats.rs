@@ -9,10 +9,12 @@ pub enum ListenerKind {
     Http,
     Tcp,
     Tls,
+    /// Connections that begin with a PROXY protocol header.
+    Proxy,
 }
 
 impl ListenerKind {
-    pub const ALL: [Self; 3] = [Self::Http, Self::Tcp, Self::Tls];
+    pub const ALL: [Self; 4] = [Self::Http, Self::Tcp, Self::Tls, Self::Proxy];
 
     /// As in the configuration.
     pub const fn key(self) -> &'static str {
@@ -20,6 +22,7 @@ impl ListenerKind {
             Self::Http => "http",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Proxy => "proxy",
         }
     }
 }
@@ -31,7 +34,7 @@ pub enum DropReason {
     AcceptFailed,
     /// Nothing came, or too slowly.
     Silent,
-    /// On a TLS listener, but not TLS.
+    /// On a TLS listener, but neither TLS nor TURN.
     NotTls,
     /// TLS, but no certificate is configured.
     NoCertificate,
@@ -41,10 +44,20 @@ pub enum DropReason {
     UnknownProtocol,
     /// Looked like HTTP and is not.
     BadRequest,
+    /// HTTP, where none is served.
+    NoHttp,
+    /// Without a PROXY protocol header, or with a wrong one.
+    BadProxyHeader,
+    /// As many TURN clients as may be are connected.
+    ConnectionsFull,
+    /// As many as may be are connected from this address.
+    AddressFull,
+    /// The shard that should serve the TURN client has not kept up.
+    ShardBusy,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::AcceptFailed,
         Self::Silent,
         Self::NotTls,
@@ -53,6 +66,11 @@ impl DropReason {
         Self::TlsTimeout,
         Self::UnknownProtocol,
         Self::BadRequest,
+        Self::NoHttp,
+        Self::BadProxyHeader,
+        Self::ConnectionsFull,
+        Self::AddressFull,
+        Self::ShardBusy,
     ];
 
     /// As in metrics.
@@ -66,6 +84,11 @@ impl DropReason {
             Self::TlsTimeout => "tls_timeout",
             Self::UnknownProtocol => "unknown_protocol",
             Self::BadRequest => "bad_request",
+            Self::NoHttp => "no_http",
+            Self::BadProxyHeader => "bad_proxy_header",
+            Self::ConnectionsFull => "connections_full",
+            Self::AddressFull => "address_full",
+            Self::ShardBusy => "shard_busy",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The engine's settings.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::dtls::DtlsConfig;
 
@@ -36,6 +37,7 @@ pub struct EngineConfig {
     pub relay_socket_buffer: usize,
     /// Clients of TURN over DTLS.
     pub dtls: DtlsConfig,
+    pub streams: StreamConfig,
     pub sfu: pointsman_sfu::Config,
     pub turn: pointsman_turn::Config,
 }
@@ -57,8 +59,50 @@ impl Default for EngineConfig {
             relay_sockets_max: 16_384,
             relay_socket_buffer: 1 << 20,
             dtls: DtlsConfig::default(),
+            streams: StreamConfig::default(),
             sfu: pointsman_sfu::Config::default(),
             turn: pointsman_turn::Config::default(),
+        }
+    }
+}
+
+/// TURN over TCP and TLS, and relayed TCP (RFC 6062).
+#[derive(Clone, Debug)]
+pub struct StreamConfig {
+    /// Connections of clients on all shards together; control refuses more.
+    pub connections_max: usize,
+    /// Of these, connections from one address (IPv6: /64). Offices and whole mobile networks stand behind one.
+    pub connections_per_address_max: usize,
+    /// Connections of clients and with peers on one shard. Each is a file descriptor and some KiB of the kernel's memory.
+    pub shard_connections_max: usize,
+    /// Of these, connections with peers.
+    pub peer_connections_max: usize,
+    /// Relayed addresses of one shard on which peers may connect.
+    pub listeners_max: usize,
+    /// A client without an allocation that sends no message for so long is disconnected.
+    pub idle_timeout: Duration,
+    /// Relayed data that may wait for a client that reads too slowly; more is dropped, as a full queue in the network would. Answers
+    /// may take as much again, then the client is disconnected.
+    pub backlog_bytes_max: usize,
+    /// Bytes that may wait in each direction between a client and its peer, before the faster end is not read any more.
+    pub pipe_bytes_max: usize,
+    /// How long a peer may take to accept a connection. RFC 6062 section 5.2 asks for at least 30 seconds.
+    pub connect_timeout: Duration,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: 65_536,
+            connections_per_address_max: 16_384,
+            shard_connections_max: 65_536,
+            peer_connections_max: 16_384,
+            listeners_max: 16_384,
+            idle_timeout: Duration::from_secs(60),
+            // A quarter of a second of 8 Mbit/s.
+            backlog_bytes_max: 256 << 10,
+            pipe_bytes_max: 64 << 10,
+            connect_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! What passes between control and the shards: commands one way, events the other. Both ways are bounded.
 
 use std::fmt;
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::queue::ArrayQueue;
+use foldhash::quality::RandomState;
 use pointsman_sfu::Command;
 use pointsman_turn::{AllocationId, AllocationView, KeyAnswer, LookupId, Note, Rules};
 use pointsman_wire::net::ShardId;
 use tokio::sync::mpsc;
 
+use super::streams::Connection;
 use super::wake::Bell;
 
 /// What control asks of a shard.
@@ -16,6 +19,8 @@ use super::wake::Bell;
 pub enum Letter {
     Media(Command),
     Turn(TurnCommand),
+    /// For one shard: a client's connection, to be its own.
+    Connection(Box<Connection>),
     /// Leave the loop.
     Stop,
 }
@@ -61,6 +66,8 @@ pub struct Mailboxes {
     shards: Arc<[Slot]>,
     /// Held while letters are put in, so that all shards see one order and either all get a letter or none does.
     writing: Arc<Mutex<()>>,
+    /// Chooses the shard of a connection, in a way that no client can know.
+    hasher: RandomState,
 }
 
 #[derive(Clone)]
@@ -83,7 +90,11 @@ impl std::error::Error for Busy {}
 
 impl Mailboxes {
     pub(super) fn new(shards: impl Iterator<Item = (Arc<ArrayQueue<Letter>>, Arc<Bell>)>) -> Self {
-        Self { shards: shards.map(|(queue, bell)| Slot { queue, bell }).collect(), writing: Arc::new(Mutex::new(())) }
+        Self {
+            shards: shards.map(|(queue, bell)| Slot { queue, bell }).collect(),
+            writing: Arc::new(Mutex::new(())),
+            hasher: RandomState::default(),
+        }
     }
 
     /// Number of shards.
@@ -112,6 +123,16 @@ impl Mailboxes {
 
     pub(super) fn stop(&self) -> Result<(), Busy> {
         self.put(|| Letter::Stop)
+    }
+
+    /// Gives a TURN client's connection to a shard: always the same one for a client's IP address, so that the connections of one
+    /// client, which may belong together (RFC 6062), usually meet.
+    ///
+    /// # Errors
+    /// The shard has not kept up. The connection is closed.
+    pub fn send_connection(&self, connection: Connection) -> Result<(), Busy> {
+        let at = self.hasher.hash_one(connection.remote.ip()) as usize % self.shards.len().max(1);
+        self.send_to(ShardId(at as u16), Letter::Connection(Box::new(connection)))
     }
 
     fn put(&self, letter: impl Fn() -> Letter) -> Result<(), Busy> {

@@ -8,12 +8,15 @@ use pointsman_sfu::{MeshMessage, PacketRef};
 use pointsman_turn::{RelayPort, ReservationToken, ShardMessage};
 use pointsman_wire::net::ShardId;
 
+use super::streams::Connection;
 use super::wake::Bell;
 
 /// What one shard tells another.
 #[derive(Debug)]
 pub enum Message {
     Media(MeshMessage),
+    /// A client's connection, which speaks of what the receiver has (RFC 6062 section 5.4).
+    Stream(Box<Connection>),
     /// A client of shard `to` showed the token of a port that the receiver keeps (RFC 8656 section 7.2).
     ReservationWanted {
         token: ReservationToken,

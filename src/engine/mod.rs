@@ -20,6 +20,7 @@ mod relay;
 mod relaying;
 mod shard;
 mod stats;
+mod streams;
 #[allow(unsafe_code)]
 mod sys;
 mod transmit;
@@ -40,10 +41,11 @@ use pointsman_wire::net::ShardId;
 use tokio::sync::mpsc;
 
 pub use bind::EngineError;
-pub use config::EngineConfig;
+pub use config::{EngineConfig, StreamConfig};
 pub use dtls::{DtlsCertificate, DtlsConfig, UnsupportedKey};
 pub use mailbox::{Busy, Event, Events, Letter, Mailboxes, TurnCommand, TurnEvent};
 pub use stats::{DropReason, FORWARD_LATENCY_BOUNDS, Histogram, Snapshot, Stats, TRAIN_LENGTH_BOUNDS};
+pub use streams::{Connection, Place};
 
 use bind::{ListenOptions, Listener, bind_all, supports_trains};
 use dtls::DtlsClients;
@@ -52,6 +54,7 @@ use receive::Inbox;
 use relay::RelaySockets;
 use relaying::Relaying;
 use shard::{Links, RELAY_TOKEN_FIRST, Shard, read_clock};
+use streams::Streams;
 use transmit::Transmit;
 use wake::Bell;
 
@@ -238,7 +241,8 @@ fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Resul
     let config = &plan.config;
     let now = read_clock();
     let relays = RelaySockets::new(config.relay_sockets_max, RELAY_TOKEN_FIRST);
-    let mut transmit = Transmit::new(listeners, relays, plan.trains);
+    let streams = Streams::new(config.streams.clone(), now);
+    let mut transmit = Transmit::new(listeners, relays, streams, plan.trains);
     if config.dtls.certificate.is_some() {
         transmit.dtls = Some(Box::new(DtlsClients::new(config.dtls.clone(), &plan.cookie_secret, now.mono)));
     }

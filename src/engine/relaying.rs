@@ -22,6 +22,7 @@ use super::mesh::{MeshPort, Message, MovedSockets};
 use super::outgoing::{Outgoing, Parcels, Relays, deliver};
 use super::receive::PeerInbox;
 use super::stats::DropReason;
+use super::streams::Kind;
 use super::sys::{self, SendError, Whence};
 use super::transmit::Transmit;
 
@@ -274,7 +275,7 @@ impl Relaying {
         self.arrived = [None, None];
     }
 
-    fn carry_out(&mut self, now: Now, verdict: Verdict, message: &[u8], around: &mut Surroundings<'_>) {
+    pub(super) fn carry_out(&mut self, now: Now, verdict: Verdict, message: &[u8], around: &mut Surroundings<'_>) {
         match verdict {
             Verdict::ToMedia { relayed, media, payload } => self.to_media(now, relayed, media, message.get(payload), around),
             other => send(&self.server, &other, message, around.transmit),
@@ -328,14 +329,35 @@ impl Relaying {
         }
     }
 
-    fn drain(&mut self, now: Now, around: &mut Surroundings<'_>) {
+    /// Does what the server asks for.
+    pub(super) fn drain(&mut self, now: Now, around: &mut Surroundings<'_>) {
         while let Some(output) = self.server.poll_output() {
             match output {
-                Output::Reply { client, bytes } => around.transmit.to_client(&client, &[&bytes]),
+                Output::Reply { client, bytes } => around.transmit.to_client(&client, &[&bytes], Kind::Answer),
                 Output::OpenRelay { relay, from, transport: RelayTransport::Udp } => self.begin_opening(now, relay, from, around),
-                Output::OpenRelay { relay, transport: RelayTransport::Tcp, .. } => {
-                    self.server.handle_relay_opened(now, relay, Err(OpenError::Failed));
+                Output::OpenRelay { relay, from, transport: RelayTransport::Tcp } => {
+                    let opened = match from {
+                        RelaySource::Fresh { address } => around.transmit.streams.listen(around.registry, relay, address),
+                        // Ports are reserved for UDP only (RFC 6062 section 5.1).
+                        RelaySource::Reserved { .. } => Err(OpenError::NoReservation),
+                    };
+                    self.server.handle_relay_opened(now, relay, opened);
                 }
+                Output::ConnectPeer { connection, relay, peer } => {
+                    let Transmit { streams, stats, .. } = &mut *around.transmit;
+                    if let Err(error) = streams.connect(around.registry, now, connection, relay, peer, stats) {
+                        self.server.handle_peer_connected(now, connection, Err(error));
+                    }
+                }
+                Output::Join { client, connection } => {
+                    let Transmit { streams, stats, .. } = &mut *around.transmit;
+                    streams.join(around.registry, &client, connection, stats);
+                }
+                Output::CloseConnection { connection } => {
+                    let Transmit { streams, stats, .. } = &mut *around.transmit;
+                    streams.close_connection(around.registry, connection, stats);
+                }
+                Output::MoveClient { client, shard } => around.transmit.streams.move_to(&client, shard),
                 Output::CloseRelay { relay } => self.close(relay, around),
                 Output::LookupKey { lookup, realm, username } => {
                     self.tell(now, TurnEvent::LookupKey { lookup, realm, username }, around);
@@ -343,15 +365,17 @@ impl Relaying {
                 Output::Note(note) => self.tell(now, TurnEvent::Note(note), around),
                 Output::AdoptRelay { relay, was } => self.adopt(now, relay, was, around),
                 Output::ToShard { shard, message } => self.to_shard(now, shard, message, around),
-                Output::CloseClient { client } if client.protocol == Protocol::Dtls => {
-                    around.transmit.with_dtls(|dtls, transmit| dtls.close(&client, transmit));
-                }
-                // Never asked for yet.
-                Output::ConnectPeer { .. }
-                | Output::Join { .. }
-                | Output::CloseConnection { .. }
-                | Output::CloseClient { .. }
-                | Output::MoveClient { .. } => {}
+                Output::CloseClient { client } => match client.protocol {
+                    Protocol::Dtls => {
+                        around.transmit.with_dtls(|dtls, transmit| dtls.close(&client, transmit));
+                    }
+                    Protocol::Tcp | Protocol::Tls => {
+                        let Transmit { streams, stats, .. } = &mut *around.transmit;
+                        streams.close_client(around.registry, &client, stats);
+                    }
+                    // Nothing that could be closed.
+                    Protocol::Udp | Protocol::Relay(_) => {}
+                },
             }
         }
     }
@@ -438,6 +462,9 @@ impl Relaying {
     fn close(&mut self, relay: RelayPort, around: &mut Surroundings<'_>) {
         self.opening.retain(|(opening, _)| *opening != relay);
         self.awaited.retain(|awaited| *awaited != relay);
+        if around.transmit.streams.unlisten(around.registry, relay) {
+            return;
+        }
         if around.transmit.relays.has(relay) {
             // What is still to leave through it leaves first, and not through the next socket with its index.
             around.transmit.flush();
@@ -452,12 +479,12 @@ fn send(server: &Server, verdict: &Verdict, message: &[u8], transmit: &mut Trans
         Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
             to_peer(transmit, *relay, *peer, *dont_fragment, message, payload.clone());
         }
-        Verdict::ToClient { client, header } => transmit.to_client(client, &[header, message]),
+        Verdict::ToClient { client, header } => transmit.to_client(client, &[header, message], Kind::Data),
         Verdict::Indication { client, padding } => {
-            transmit.to_client(client, &[server.scratch(), message, &[0; 3][..(*padding).min(3)]]);
+            transmit.to_client(client, &[server.scratch(), message, &[0; 3][..(*padding).min(3)]], Kind::Data);
         }
-        Verdict::Reply { client } => transmit.to_client(client, &[server.scratch()]),
-        Verdict::ReplyFrom { client: _, from, to } => transmit.to_client(&FiveTuple::udp(*from, *to), &[server.scratch()]),
+        Verdict::Reply { client } => transmit.to_client(client, &[server.scratch()], Kind::Answer),
+        Verdict::ReplyFrom { client: _, from, to } => transmit.to_client(&FiveTuple::udp(*from, *to), &[server.scratch()], Kind::Answer),
         // Only what a client sends goes to media.
         Verdict::ToMedia { .. } | Verdict::Handled | Verdict::Drop(_) => {}
     }

@@ -156,6 +156,8 @@ impl Shard {
                 if event.is_error() {
                     self.transmit.relays.set_erroneous(relay);
                 }
+            } else {
+                self.transmit.streams.notice(event);
             }
         }
     }
@@ -164,7 +166,8 @@ impl Shard {
     fn timeout(&self, last: Instant) -> Duration {
         let mut until = self.snapshot_due;
         let dtls = self.transmit.dtls.as_ref().and_then(|dtls| dtls.poll_timeout());
-        for due in [self.sfu.poll_timeout(), self.relaying.server.poll_timeout(), dtls].into_iter().flatten() {
+        let streams = self.transmit.streams.poll_timeout();
+        for due in [self.sfu.poll_timeout(), self.relaying.server.poll_timeout(), dtls, streams].into_iter().flatten() {
             until = until.min(due);
         }
         if self.events_wait {
@@ -184,6 +187,8 @@ impl Shard {
         self.read_mesh(now);
         self.forward(now);
         self.transmit.flush();
+        self.transmit.streams.flush(self.links.poll.registry(), &mut self.transmit.stats);
+        self.work_left |= self.transmit.streams.has_work();
         let wakes = self.links.mesh.ring();
         self.transmit.stats.wakes_sent += wakes;
         self.hand_out_events();
@@ -241,7 +246,8 @@ impl Shard {
 
     fn relay(&mut self, now: Now) {
         let (_, relaying, mut around) = self.parts();
-        let mut left = relaying.peer_datagrams(now, &mut around);
+        let mut left = relaying.stream_input(now, &mut around);
+        left |= relaying.peer_datagrams(now, &mut around);
         left |= relaying.peer_errors(now, &mut around);
         left |= relaying.continue_work(now, &mut around);
         left |= relaying.continue_dtls(now, &mut around);
@@ -259,6 +265,7 @@ impl Shard {
                     let mut out = relaying.outgoing(now, around.transmit, around.mesh);
                     around.sfu.handle_mesh(now, message, &mut out);
                 }
+                Message::Stream(connection) => relaying.adopt_client(now, *connection, &mut around),
                 Message::ReservationWanted { token, relay, to } => relaying.reservation_wanted(now, token, relay, to, &mut around),
                 Message::ReservationMoved { relay, socket } => relaying.reservation_moved(now, relay, socket, &mut around),
                 Message::Turn { message, sockets } => relaying.shard_message(now, message, sockets, &mut around),
@@ -280,6 +287,10 @@ impl Shard {
                 Some(Letter::Turn(command)) => {
                     let (_, relaying, mut around) = self.parts();
                     relaying.command(now, command, &mut around);
+                }
+                Some(Letter::Connection(connection)) => {
+                    let (_, relaying, mut around) = self.parts();
+                    relaying.adopt_client(now, *connection, &mut around);
                 }
                 Some(Letter::Stop) => self.stopping = true,
                 None => return,

@@ -31,10 +31,22 @@ pub enum DropReason {
     DtlsRefused,
     /// More handshakes than there are places for.
     DtlsBusy,
+    /// Relayed data for a client that does not read its TCP connection fast enough.
+    StreamBacklog,
+    /// A connection was closed because its client reads not even answers.
+    StreamStalled,
+    /// A connection was closed because what came is neither STUN nor ChannelData, or too long.
+    StreamMalformed,
+    /// A connection was closed because what came is not TLS.
+    StreamTls,
+    /// A connection was closed because its client neither sent anything nor has an allocation.
+    StreamIdle,
+    /// A connection was refused because as many as may be are open.
+    StreamsFull,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::Oversized,
         Self::BadAddress,
         Self::UnknownProtocol,
@@ -47,6 +59,12 @@ impl DropReason {
         Self::DtlsUnknown,
         Self::DtlsRefused,
         Self::DtlsBusy,
+        Self::StreamBacklog,
+        Self::StreamStalled,
+        Self::StreamMalformed,
+        Self::StreamTls,
+        Self::StreamIdle,
+        Self::StreamsFull,
     ];
 
     /// As in metrics.
@@ -64,6 +82,12 @@ impl DropReason {
             Self::DtlsUnknown => "dtls_unknown",
             Self::DtlsRefused => "dtls_refused",
             Self::DtlsBusy => "dtls_busy",
+            Self::StreamBacklog => "stream_backlog",
+            Self::StreamStalled => "stream_stalled",
+            Self::StreamMalformed => "stream_malformed",
+            Self::StreamTls => "stream_tls",
+            Self::StreamIdle => "stream_idle",
+            Self::StreamsFull => "streams_full",
         }
     }
 }
@@ -150,6 +174,24 @@ pub struct Stats {
     pub dtls_clients: u64,
     /// DTLS handshakes of TURN clients that were completed.
     pub dtls_handshakes: u64,
+    /// Clients' TCP connections that are open.
+    pub tcp_clients: u64,
+    /// Clients' TLS connections that are open.
+    pub tls_clients: u64,
+    /// TCP connections with peers that are open or being opened (RFC 6062).
+    pub peer_connections: u64,
+    /// Clients' and peers' connections that are joined, in pairs.
+    pub pipes: u64,
+    /// Messages on clients' connections.
+    pub stream_messages_in: u64,
+    pub stream_messages_out: u64,
+    /// Their bytes, without TLS.
+    pub stream_bytes_in: u64,
+    pub stream_bytes_out: u64,
+    /// Calls that wrote to connections.
+    pub stream_writes: u64,
+    /// Bytes that went through pipes, both ways.
+    pub pipe_bytes: u64,
 }
 
 impl Stats {
@@ -173,6 +215,16 @@ impl Stats {
             relay_sockets: 0,
             dtls_clients: 0,
             dtls_handshakes: 0,
+            tcp_clients: 0,
+            tls_clients: 0,
+            peer_connections: 0,
+            pipes: 0,
+            stream_messages_in: 0,
+            stream_messages_out: 0,
+            stream_bytes_in: 0,
+            stream_bytes_out: 0,
+            stream_writes: 0,
+            pipe_bytes: 0,
         }
     }
 

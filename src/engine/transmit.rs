@@ -13,6 +13,7 @@ use super::bind::Listener;
 use super::dtls::DtlsClients;
 use super::relay::RelaySockets;
 use super::stats::{DropReason, Stats};
+use super::streams::{Kind, Streams};
 use super::sys::SendSlots;
 
 /// Bytes of the arena: what stays in a core's second-level cache. A full arena is flushed on the way, nothing is dropped.
@@ -40,6 +41,7 @@ pub struct Transmit {
     pub relays: RelaySockets,
     /// `None` where DTLS is not served to clients of TURN, and while it is at work.
     pub dtls: Option<Box<DtlsClients>>,
+    pub streams: Streams,
     train_max: u16,
     /// Destinations whose route refuses trains.
     singles: HashSet<IpAddr, RandomState>,
@@ -52,7 +54,7 @@ pub struct Transmit {
 
 impl Transmit {
     /// `trains`: whether the kernel cuts them.
-    pub fn new(listeners: Vec<Listener>, relays: RelaySockets, trains: bool) -> Self {
+    pub fn new(listeners: Vec<Listener>, relays: RelaySockets, streams: Streams, trains: bool) -> Self {
         Self {
             arena: SendArena::new(ARENA_BYTES, TRAINS_MAX),
             slots: SendSlots::new(MESSAGES_MAX, TRAINS_MAX),
@@ -61,6 +63,7 @@ impl Transmit {
             listeners,
             relays,
             dtls: None,
+            streams,
             train_max: if trains { TRAIN_MAX } else { 1 },
             singles: HashSet::with_capacity_and_hasher(SINGLES_MAX, RandomState::default()),
             flow: None,
@@ -135,6 +138,7 @@ impl Transmit {
                     self.commit_to(&route, total);
                 }
             }
+            Protocol::Tcp | Protocol::Tls => self.streams.put(client, &[&slot[..total]], Kind::Data, &mut self.stats),
             Protocol::Dtls => {
                 let Some(mut dtls) = self.dtls.take() else { return };
                 if let Some(message) = self.arena.last_slot(total) {
@@ -143,21 +147,22 @@ impl Transmit {
                 }
                 self.dtls = Some(dtls);
             }
-            Protocol::Tcp | Protocol::Tls | Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
+            Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
         }
     }
 
     /// Sends one message, made of `parts`, to a client, over whatever it came by.
-    pub fn to_client(&mut self, client: &FiveTuple, parts: &[&[u8]]) {
+    pub fn to_client(&mut self, client: &FiveTuple, parts: &[&[u8]], kind: Kind) {
         match client.protocol {
             Protocol::Udp => self.datagram_to_client(client, parts),
+            Protocol::Tcp | Protocol::Tls => self.streams.put(client, parts, kind, &mut self.stats),
             Protocol::Dtls => {
                 self.with_dtls(|dtls, transmit| {
                     dtls.prepare(parts);
                     dtls.send_prepared(client, transmit);
                 });
             }
-            Protocol::Tcp | Protocol::Tls | Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
+            Protocol::Relay(_) => self.stats.drop(DropReason::NoSocket, 1),
         }
     }
 

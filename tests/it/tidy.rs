@@ -153,6 +153,8 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
         "sdp",
         "client_hello",
         "dtls_records",
+        "stream",
+        "proxy",
     ] {
         assert!(targets.iter().any(|target| target == parser), "no fuzz target `{parser}` in {targets:?}");
     }

@@ -13,6 +13,8 @@ pub mod demux;
 pub mod dtls;
 pub mod net;
 pub mod payload;
+pub mod proxy;
 pub mod rtcp;
 pub mod rtp;
+pub mod stream;
 pub mod stun;

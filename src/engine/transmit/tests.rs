@@ -2,13 +2,16 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use super::*;
+use crate::engine::StreamConfig;
 use crate::engine::bind::{ListenOptions, bind_all};
+use crate::engine::shard::read_clock;
 
 const OPTIONS: ListenOptions = ListenOptions { buffer: 1 << 18, gro: false };
 
 fn transmit(listen: &str, trains: bool) -> Transmit {
     let listeners = bind_all(&[listen.parse().unwrap()], 1, OPTIONS).unwrap().remove(0);
-    Transmit::new(listeners, RelaySockets::new(4, 1 << 16), trains)
+    let streams = Streams::new(StreamConfig::default(), read_clock());
+    Transmit::new(listeners, RelaySockets::new(4, 1 << 16), streams, trains)
 }
 
 fn receiver(listen: &str) -> UdpSocket {
