@@ -2,6 +2,11 @@
 
 mod allocating;
 mod authenticating;
+mod authorizing;
+mod looking_up;
+mod negotiating;
+mod quotas;
+mod realms;
 mod relaying;
 mod world;
 

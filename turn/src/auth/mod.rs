@@ -36,7 +36,6 @@ use realms::{RealmState, Realms, canonical};
 #[cfg(any(test, feature = "fuzz"))]
 pub use token::fuzz as fuzz_token;
 #[cfg(test)]
-#[allow(unused_imports)]
 pub(crate) use token::tests as tokens;
 
 /// Length limit of USERNAME: "fewer than 509 bytes" (RFC 8489 section 14.3).

@@ -33,6 +33,7 @@ pub(super) type Write<'a> = &'a dyn Fn(&mut Writer<'_>);
 
 pub(super) struct World {
     pub(super) server: Server,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) now: Now,
     /// Sockets that are open, and where.
     pub(super) open: Vec<(RelayPort, SocketAddr)>,
@@ -71,6 +72,7 @@ impl World {
     pub(super) fn with_ledger(config: Config, ledger: Arc<Ledger>, shard: u16) -> Self {
         let now = Now { mono: some_instant(), unix: Duration::from_secs(1_800_000_000) };
         Self {
+            ledger: Arc::clone(&ledger),
             server: Server::new(config, ledger, [42; 32], ShardId(shard), now),
             now,
             open: Vec::new(),
@@ -269,6 +271,9 @@ pub(super) struct Client {
     pub(super) path: FiveTuple,
     pub(super) username: String,
     pub(super) password: String,
+    pub(super) realm: String,
+    /// The key itself, where it comes from no password.
+    pub(super) mac_key: Option<Vec<u8>>,
     pub(super) nonce: Vec<u8>,
 }
 
@@ -276,7 +281,14 @@ impl Client {
     pub(super) fn new(remote: &str) -> Self {
         let remote: SocketAddr = remote.parse().unwrap();
         let local: SocketAddr = if remote.is_ipv4() { SERVER.parse().unwrap() } else { "[2001:db8:1::1]:3478".parse().unwrap() };
-        Self { path: FiveTuple::udp(local, remote), username: "alice".to_owned(), password: "wonderland".to_owned(), nonce: Vec::new() }
+        Self {
+            path: FiveTuple::udp(local, remote),
+            username: "alice".to_owned(),
+            password: "wonderland".to_owned(),
+            realm: REALM.to_owned(),
+            mac_key: None,
+            nonce: Vec::new(),
+        }
     }
 
     pub(super) fn with_credentials(mut self, username: &str, password: &str) -> Self {
@@ -286,7 +298,8 @@ impl Client {
     }
 
     pub(super) fn key(&self) -> stun::Key {
-        stun::Key::new(LongTermKey::derive(self.username.as_bytes(), REALM.as_bytes(), self.password.as_bytes()).bytes())
+        let derived = LongTermKey::derive(self.username.as_bytes(), self.realm.as_bytes(), self.password.as_bytes());
+        stun::Key::new(self.mac_key.as_deref().unwrap_or(derived.bytes()))
     }
 
     /// A request with credentials; without a nonce, one that shows none.
@@ -296,7 +309,7 @@ impl Client {
         write(&mut writer);
         if !self.nonce.is_empty() {
             writer.attribute(Type::USERNAME, self.username.as_bytes());
-            writer.attribute(Type::REALM, REALM.as_bytes());
+            writer.attribute(Type::REALM, self.realm.as_bytes());
             writer.attribute(Type::NONCE, &self.nonce);
             writer.integrity(&self.key());
         }

@@ -27,6 +27,30 @@ fn a_token_made_elsewhere_is_read() {
     assert_eq!(opened.ends(), opened.made + opened.lifetime);
 }
 
+/// coturn's own tool makes tokens, anew in each run, for both algorithms and with keys longer than needed.
+#[test]
+fn tokens_of_coturns_tool_are_read() {
+    let now = Duration::from_secs(1_800_000_000);
+    for (name, algorithm, ikm) in [
+        ("A256GCM", TokenAlgorithm::A256Gcm, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEK"),
+        ("A128GCM", TokenAlgorithm::A128Gcm, "MTIzNDU2Nzg5MDEyMzQ1Ngo="),
+    ] {
+        let made = (now.as_secs() << 16).to_string();
+        let output = std::process::Command::new("turnutils_oauth")
+            .args(["-e", "--server-name", "turn.example.org", "--auth-key-id", "north", "--auth-key", ikm])
+            .args(["--auth-key-timestamp", "1700000000", "--auth-key-lifetime", "900000000", "--auth-key-as-rs-alg", name])
+            .args(["--token-mac-key", "WmtzanB3ZW9peFhtdm42NzUzNG0=", "--token-timestamp", &made, "--token-lifetime", "1234"])
+            .output()
+            .expect("turnutils_oauth is in Debian's package coturn");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let token = text.split("\"access_token\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a token");
+        let opener = TokenKey::new(&key(&STANDARD.decode(ikm).unwrap(), algorithm)).unwrap();
+        let opened = opener.open(&STANDARD.decode(token).unwrap(), b"turn.example.org").expect("a genuine token");
+        assert_eq!(opened.key.bytes(), STANDARD.decode("WmtzanB3ZW9peFhtdm42NzUzNG0=").unwrap(), "{name}");
+        assert_eq!((opened.made, opened.lifetime), (now, Duration::from_secs(1234)));
+    }
+}
+
 #[test]
 fn only_the_right_key_server_and_bytes_open_it() {
     for algorithm in [TokenAlgorithm::A128Gcm, TokenAlgorithm::A256Gcm] {
