@@ -24,6 +24,7 @@ pub use secret::Secret;
 pub use values::{Network, PortRange, PublicIp};
 
 use crate::engine::EngineConfig;
+use crate::users::Database;
 
 use reader::Reader;
 use values::LogFilter;
@@ -272,6 +273,9 @@ impl Config {
         }
         if turn.lifetime_s_default > turn.lifetime_s_max {
             reader.problem("turn", "lifetime_s_default", "`lifetime_s_default`: must not be above `lifetime_s_max`");
+        }
+        if self.turn.database.statistics.as_ref().is_some_and(|database| !matches!(database, Database::Redis(_))) {
+            reader.problem("turn", "statistics_redis", "`statistics_redis`: only a Redis is told of allocations");
         }
         for (name, secret) in &self.keys {
             if secret.expose().len() < KEY_SECRET_LEN_MIN {

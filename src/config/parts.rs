@@ -11,6 +11,7 @@ use super::reader::Section;
 use super::secret::Secret;
 use super::values::{Network, PortRange, Separator};
 use crate::engine::{DtlsConfig, EngineConfig, StreamConfig};
+use crate::users;
 
 /// Most of what is counted in tables. Above it a slip of the hand is likelier than a wish.
 const TABLE_MAX: usize = 16 << 20;
@@ -163,6 +164,8 @@ pub struct Turn {
     pub denied_peers: Vec<Network>,
     /// Validity of the credentials that participants are given.
     pub credential_lifetime: Duration,
+    /// Where users, secrets, realms and lists of peers come from besides this configuration.
+    pub database: users::Config,
     pub server: pointsman_turn::Config,
 }
 
@@ -174,6 +177,7 @@ impl Default for Turn {
             allowed_peers: Vec::new(),
             denied_peers: Vec::new(),
             credential_lifetime: Duration::from_secs(24 * 3600),
+            database: users::Config::default(),
             server: pointsman_turn::Config::default(),
         }
     }
@@ -181,7 +185,7 @@ impl Default for Turn {
 
 impl Turn {
     pub fn has_credentials(&self) -> bool {
-        !self.server.users.is_empty() || !self.server.shared_secrets.is_empty()
+        !self.server.users.is_empty() || !self.server.shared_secrets.is_empty() || self.database.database.is_some()
     }
 
     /// What the server needs, with addresses filled in: those of the relays and those that clients are told.
@@ -195,6 +199,7 @@ impl Turn {
             media,
             allowed_peers: ranges(&self.allowed_peers),
             denied_peers: ranges(&self.denied_peers),
+            lookups: self.database.lookups && self.database.database.is_some(),
             ..self.server.clone()
         }
     }
@@ -210,7 +215,7 @@ impl Turn {
 }
 
 pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
-    let Turn { relay_ip, allowed_peers, denied_peers, credential_lifetime, server } = turn;
+    let Turn { relay_ip, allowed_peers, denied_peers, credential_lifetime, database, server } = turn;
     let pointsman_turn::Config {
         realm,
         relay_v4: _, // from `relay_ip` and `udp` in [listen]
@@ -299,6 +304,7 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
     *users = named.iter().map(|(name, password)| (name.clone(), for_turn(password))).collect();
     section.set("allowed_peers", allowed_peers);
     section.set("denied_peers", denied_peers);
+    user_database(section, database);
     section.duration("credential_lifetime_s", credential_lifetime, 60..=30 * 86_400);
     section.number("lifetime_s_default", lifetime_s_default, 60..=86_400);
     section.number("lifetime_s_max", lifetime_s_max, 60..=86_400);
@@ -314,6 +320,35 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
     section.number("unauthenticated_answers_burst_max", unauthenticated_answers_burst_max, 1..=1_000_000);
     section.number("wrong_credentials_per_s_max", wrong_credentials_per_s_max, 1..=1_000_000);
     section.number("wrong_credentials_burst_max", wrong_credentials_burst_max, 1..=1_000_000);
+}
+
+fn user_database(section: &mut Section<'_, '_>, config: &mut users::Config) {
+    let users::Config {
+        database,
+        lookups,
+        secrets,
+        realms,
+        peers,
+        interval,
+        rows_max,
+        lookups_max,
+        waiting_max,
+        lookup_timeout,
+        statistics,
+        statistics_waiting_max,
+    } = config;
+    section.set("user_database", database);
+    section.set("user_database_users", lookups);
+    section.set("user_database_secrets", secrets);
+    section.set("user_database_realms", realms);
+    section.set("user_database_peers", peers);
+    section.duration("user_database_interval_s", interval, 1..=3_600);
+    section.number("user_database_rows_max", rows_max, 1..=TABLE_MAX);
+    section.number("user_database_lookups_max", lookups_max, 1..=1_024);
+    section.number("user_database_waiting_max", waiting_max, 1..=TABLE_MAX);
+    section.duration("user_database_lookup_timeout_ms", lookup_timeout, 10..=60_000);
+    section.set("statistics_redis", statistics);
+    section.number("statistics_waiting_max", statistics_waiting_max, 1..=TABLE_MAX);
 }
 
 fn first_v4(ips: &[IpAddr]) -> Option<Ipv4Addr> {

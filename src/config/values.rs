@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::setting::{Setting, Wrong, quote, wrong_type};
+use crate::users::{AddressError, Database};
 
 /// `public_ip`: "auto", an address, or a list of addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -224,5 +225,26 @@ impl Setting for LogFilter {
 
     fn show(&self) -> Option<String> {
         Some(quote(&self.0))
+    }
+}
+
+impl Setting for Database {
+    fn takes() -> String {
+        "a database, as \"sqlite:/var/lib/turn/turndb\", \"postgresql://…\", \"mysql://…\" or \"redis://…\"".to_owned()
+    }
+
+    fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+        let wrong = |why: String| Wrong { span: value.span(), why };
+        // Never repeated in a message: it may hold a password.
+        let DeValue::String(text) = value.get_ref() else { return Err(wrong(format!("this is not {}", Self::takes()))) };
+        Self::from_text(text).map_err(wrong)
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: AddressError| format!("this is not {}: {error}", Self::takes()))
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quote(&self.to_string()))
     }
 }

@@ -12,6 +12,7 @@ pub mod stats;
 pub mod tls;
 pub mod turn_api;
 mod turn_clients;
+pub mod users;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,12 +28,11 @@ use pointsman_sfu::transport::DtlsIdentity;
 use pointsman_sfu::{Fingerprint, NegotiationConfig};
 use pointsman_signal::Signal;
 use pointsman_signal::media::Media;
-use pointsman_turn::KeyAnswer;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::engine::{DtlsConfig, Engine, EngineConfig, EngineError, Event, Events, Letter, Mailboxes, TurnCommand, TurnEvent};
+use crate::engine::{DtlsConfig, Engine, EngineConfig, EngineError, Event, Events, Mailboxes, TurnEvent};
 use crate::failure::Failure;
 use crate::metrics::{self, Finished, Held, Metrics, Reading};
 
@@ -44,6 +44,7 @@ use stats::{Counters, ListenerKind};
 use tls::Certificate;
 use turn_api::TurnApi;
 use turn_clients::TurnClients;
+use users::Users;
 
 /// Threads of control. Media never runs on them.
 const CONTROL_THREADS: usize = 2;
@@ -164,13 +165,8 @@ impl Server<'_> {
         let counters = Arc::new(Counters::default());
         let (close, closing) = watch::channel(false);
         let serving = Arc::new(self.serving(&health, &counters, closing));
-        tokio::spawn(follow(
-            events,
-            self.signal.clone(),
-            Arc::clone(&self.negotiations),
-            self.engine.mailboxes(),
-            Arc::clone(&self.finished),
-        ));
+        let users = Users::start(&self.config.turn.database, &self.config.turn.server.realm, self.engine.mailboxes());
+        tokio::spawn(follow(events, self.signal.clone(), Arc::clone(&self.negotiations), users, Arc::clone(&self.finished)));
         tokio::spawn(health::watch(Arc::clone(&health), self.engine.snapshots()));
         for listener in listeners {
             tracing::info!(address = %listener.address, listener = listener.kind.key(), "listening");
@@ -230,7 +226,7 @@ async fn follow(
     mut events: Events,
     signal: Signal,
     negotiations: Arc<Negotiations<Mailboxes>>,
-    shards: Mailboxes,
+    users: Users<Mailboxes>,
     finished: Arc<Finished>,
 ) {
     let mut flush = tokio::time::interval(FLUSH_INTERVAL);
@@ -244,12 +240,12 @@ async fn follow(
                             signal.handle_media_event(event);
                         }
                     }
-                    Some(Event::Turn { shard, event: TurnEvent::LookupKey { lookup, .. } }) => {
-                        // A shard without room for the answer gives the question up by itself.
-                        let answer = TurnCommand::Key { lookup, answer: KeyAnswer::Unavailable };
-                        let _ = shards.send_to(shard, Letter::Turn(answer));
+                    Some(Event::Turn { shard, event }) => {
+                        if let TurnEvent::Note(note) = &event {
+                            finished.note(note);
+                        }
+                        users.handle_event(shard, event);
                     }
-                    Some(Event::Turn { event: TurnEvent::Note(note), .. }) => finished.note(&note),
                     None => return,
                 }
             }

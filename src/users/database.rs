@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::mysql::MySqlSslMode;
+use sqlx::postgres::PgSslMode;
+
 use super::address::{self, Settings};
 use super::error::AddressError;
 use crate::config::Secret;
@@ -34,6 +37,8 @@ pub enum Database {
 pub struct Remote {
     /// Name or address; a path is a Unix socket (PostgreSQL: its folder). `None`: the kind's default.
     pub host: Option<String>,
+    /// It was named as an address, beside which a name does not count.
+    pub(super) host_is_address: bool,
     /// `None`: the kind's default.
     pub port: Option<u16>,
     pub dbname: Option<String>,
@@ -223,9 +228,16 @@ impl Remote {
         let text = |value: String| Some(value).filter(|value| !value.is_empty());
         match name {
             // libpq: the address counts, the name is for certificates only.
-            "host" if self.host.is_some() && kind == Kind::Postgres => {}
-            "host" | "hostaddr" | "ip" | "addr" | "ipaddr" => self.host = text(one_host(value)?),
+            "host" if self.host_is_address => {}
+            "hostaddr" => {
+                self.host_is_address = true;
+                self.host = text(one_host(value)?);
+            }
+            "host" | "ip" | "addr" | "ipaddr" => self.host = text(one_host(value)?),
             "port" | "p" => self.port = text(value).map(|value| value.parse().map_err(|_| AddressError::Value("port"))).transpose()?,
+            "dbname" | "db" | "database" if kind == Kind::Redis && value.parse::<u16>().is_err() => {
+                return Err(AddressError::Value("dbname"));
+            }
             "dbname" | "db" | "database" => self.dbname = text(value),
             "user" | "uname" | "name" | "username" => self.user = text(value),
             "password" | "pwd" | "passwd" | "secret" => self.password = text(value).map(Secret::new),
@@ -238,7 +250,9 @@ impl Remote {
 
     fn set_tls(&mut self, kind: Kind, name: &str, value: String) -> Result<bool, AddressError> {
         match (kind, name) {
-            (Kind::Postgres | Kind::MySql, "sslmode" | "ssl-mode") => self.tls_mode = Some(value),
+            (Kind::Postgres, "sslmode") if value.parse::<PgSslMode>().is_err() => return Err(AddressError::Value("sslmode")),
+            (Kind::MySql, "sslmode" | "ssl-mode") if value.parse::<MySqlSslMode>().is_err() => return Err(AddressError::Value("sslmode")),
+            (Kind::Postgres, "sslmode") | (Kind::MySql, "sslmode" | "ssl-mode") => self.tls_mode = Some(value),
             (Kind::Postgres, "sslrootcert") | (Kind::MySql, "ca" | "ssl-ca") => self.tls_ca = Some(value.into()),
             (Kind::Postgres, "sslcert") | (Kind::MySql, "cert" | "ssl-cert") => self.tls_certificate = Some(value.into()),
             (Kind::Postgres, "sslkey") | (Kind::MySql, "key" | "ssl-key") => self.tls_key = Some(value.into()),

@@ -128,8 +128,20 @@ fn pool<D: Database>(connect_max: Duration) -> PoolOptions<D> {
 }
 
 fn postgres_options(remote: &Remote) -> PgConnectOptions {
-    let Remote { host, port, dbname, user, password, connect_timeout: _, read_timeout: _, tls_mode, tls_ca, tls_certificate, tls_key } =
-        remote;
+    let Remote {
+        host,
+        host_is_address: _,
+        port,
+        dbname,
+        user,
+        password,
+        connect_timeout: _,
+        read_timeout: _,
+        tls_mode,
+        tls_ca,
+        tls_certificate,
+        tls_key,
+    } = remote;
     let mut options = PgConnectOptions::new();
     if let Some(host) = host {
         options = if host.starts_with('/') { options.socket(host) } else { options.host(host) };
@@ -162,8 +174,20 @@ fn postgres_options(remote: &Remote) -> PgConnectOptions {
 }
 
 fn mysql_options(remote: &Remote) -> MySqlConnectOptions {
-    let Remote { host, port, dbname, user, password, connect_timeout: _, read_timeout: _, tls_mode, tls_ca, tls_certificate, tls_key } =
-        remote;
+    let Remote {
+        host,
+        host_is_address: _,
+        port,
+        dbname,
+        user,
+        password,
+        connect_timeout: _,
+        read_timeout: _,
+        tls_mode,
+        tls_ca,
+        tls_certificate,
+        tls_key,
+    } = remote;
     let host = host.as_deref().unwrap_or("127.0.0.1");
     let mut options = MySqlConnectOptions::new().host(host).username(user.as_deref().unwrap_or(""));
     if host.starts_with('/') {
