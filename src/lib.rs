@@ -7,8 +7,10 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod coturn;
 pub mod engine;
 pub mod failure;
 pub mod load;
+pub mod logging;
 pub mod metrics;
 pub mod users;

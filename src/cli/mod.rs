@@ -4,6 +4,7 @@ mod check;
 mod ctl;
 mod serve;
 mod token;
+mod turnserver;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,23 +32,52 @@ enum Command {
     Token(token::Arguments),
     /// Ask a running server, or tell it what to do
     Ctl(ctl::Arguments),
+    /// Run the TURN server alone, with coturn's options and turnserver.conf
+    #[command(disable_help_flag = true)]
+    Turnserver(Foreign),
     /// Put real WebRTC load on a WHIP and WHEP server, and report
     Load(load::LoadArgs),
 }
 
+/// Arguments that are not ours to read.
+#[derive(Debug, clap::Args)]
+struct Foreign {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    // Wrong usage ends here, with exit code 2.
-    let outcome = match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Token(arguments) => token::run(&arguments),
-        Command::Ctl(arguments) => ctl::run(&arguments),
-        Command::Load(arguments) => load::run(&arguments).map_err(Failure::Other),
+    let outcome = match alias() {
+        Some(outcome) => outcome,
+        None => run_command(),
     };
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
     eprintln!("{failure}");
     failure.exit_code()
+}
+
+/// Under coturn's names this is coturn's program.
+fn alias() -> Option<Result<(), Failure>> {
+    let mut arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let program = PathBuf::from(arguments.next()?);
+    let rest: Vec<String> = arguments.collect();
+    match program.file_name()?.to_str()? {
+        "turnserver" => Some(turnserver::run(&rest)),
+        _ => None,
+    }
+}
+
+fn run_command() -> Result<(), Failure> {
+    // Wrong usage ends here, with exit code 2.
+    match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Ctl(arguments) => ctl::run(&arguments),
+        Command::Turnserver(foreign) => turnserver::run(&foreign.arguments),
+        Command::Load(arguments) => load::run(&arguments).map_err(Failure::Other),
+    }
 }
 
 /// Where a configuration is looked for when none is named.

@@ -1,17 +1,16 @@
 //! `pointsman serve`.
 
-use std::io::{IsTerminal, stderr};
 use std::net::{Ipv6Addr, UdpSocket};
 use std::path::PathBuf;
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Secret};
-use crate::control;
+use crate::control::{self, Role};
 use crate::failure::Failure;
+use crate::logging::Log;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -26,8 +25,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let base = if arguments.dev { dev_base()? } else { Config::default() };
     let config = super::load(arguments.config.as_deref(), base, !arguments.dev)?.config;
-    start_log(&config)?;
-    control::run(config, arguments.dev)
+    Log::stderr().start(&config.log.level.0)?;
+    control::run(config, Role::Conference { dev: arguments.dev })
 }
 
 /// The defaults of `--dev`, with secrets that nobody knows and that end with the process.
@@ -43,16 +42,4 @@ fn random_secret() -> Result<Secret, Failure> {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).map_err(|_| Failure::Other("the system gives no random bytes".to_owned()))?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
-}
-
-fn start_log(config: &Config) -> Result<(), Failure> {
-    // rtc-dtls warns of every extension it does not know in every ClientHello: no operator can act on that.
-    let filter = EnvFilter::try_new(format!("rtc_dtls=error,{}", config.log.level.0))
-        .map_err(|error| Failure::Operator(format!("[log] level: {error}")))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .try_init()
-        .map_err(|error| Failure::Other(format!("the log cannot be started: {error}")))
 }

@@ -4,6 +4,7 @@
 //! TCP listeners, then the engine with its UDP sockets, then signalling, then the listeners are served and systemd is told.
 
 mod addresses;
+mod alone;
 mod health;
 mod listen;
 mod media;
@@ -37,6 +38,8 @@ use crate::failure::Failure;
 use crate::metrics::{self, Finished, Held, Metrics, Reading};
 
 use addresses::Addresses;
+use alone::Alone;
+pub use alone::{Relay, Role};
 use health::Health;
 use listen::{Bound, Serving};
 use media::{IceServerConfig, Negotiations};
@@ -58,7 +61,11 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// What keeps it from starting.
-pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
+pub fn run(config: Config, role: Role) -> Result<(), Failure> {
+    let (dev, relay) = match role {
+        Role::Conference { dev } => (dev, None),
+        Role::Relay(relay) => (false, Some(relay)),
+    };
     let addresses = Addresses::find(&config)?;
     let certificate = certificate(&config, &addresses.public, dev)?;
     let identity = DtlsIdentity::generate().map_err(|_| Failure::Other("cannot make a certificate for DTLS".to_owned()))?;
@@ -72,15 +79,17 @@ pub fn run(config: Config, dev: bool) -> Result<(), Failure> {
     let fingerprint = identity.fingerprint();
     let (engine, events) =
         Engine::start(engine_config(&config, &addresses, certificate.as_deref()), Arc::new(identity)).map_err(engine_failure)?;
-    if !config.turn.has_credentials() {
+    if relay.is_none() && !config.turn.has_credentials() {
         tracing::warn!("[turn] has neither users nor a shared_secret: TURN refuses everyone");
     }
-    if config.keys.is_empty() {
+    let relay = relay.map(Alone::begin).transpose()?;
+    if relay.is_none() && config.keys.is_empty() {
         tracing::warn!("[keys] is empty: nobody can join a room");
     }
     let negotiations = Arc::new(negotiations(&config, &addresses, fingerprint, engine.mailboxes()));
     let signal = Signal::new(signal_config(&config, dev), Arc::clone(&negotiations) as Arc<dyn Media>);
-    let server = Server { config: &config, dev, engine: &engine, signal, negotiations, certificate, finished: Arc::default() };
+    let server =
+        Server { config: &config, dev, alone: relay, engine: &engine, signal, negotiations, certificate, finished: Arc::default() };
     let ended = runtime.block_on(server.serve(events, listeners));
     engine.stop();
     runtime.shutdown_timeout(CLOSE_MAX);
@@ -149,6 +158,8 @@ fn engine_failure(error: EngineError) -> Failure {
 struct Server<'a> {
     config: &'a Config,
     dev: bool,
+    /// A TURN server without rooms.
+    alone: Option<Alone>,
     engine: &'a Engine,
     signal: Signal,
     negotiations: Arc<Negotiations<Mailboxes>>,
@@ -174,9 +185,16 @@ impl Server<'_> {
         }
         health.set_started();
         let _ = sd_notify::notify(&[NotifyState::Ready]);
-        announce(self.config, self.dev);
-
-        signals.until_end(self.certificate.as_ref()).await;
+        match &self.alone {
+            None => {
+                announce(self.config, self.dev);
+                signals.until_end(self.certificate.as_ref()).await;
+            }
+            Some(alone) => {
+                alone.announce(self.engine.mailboxes().shards());
+                alone.until_end(&mut signals, self.certificate.as_ref(), self.engine).await;
+            }
+        }
         tracing::info!("stopping");
         health.set_draining();
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
@@ -201,11 +219,18 @@ impl Server<'_> {
         let (snapshots, signal, ledger) = (self.engine.snapshots(), self.signal.clone(), self.engine.ledger());
         let read = move || Reading { shards: snapshots.read(), rooms: signal.counts().rooms as u64, held: Held::read(&ledger) };
         let metrics = Metrics::new(Arc::clone(counters), Arc::clone(&self.finished), read);
-        let operator = operator_routes(Arc::clone(health), metrics);
+        let path = self.alone.as_ref().map_or("/metrics", Alone::metrics_path);
         let keys = self.config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
         let api = TurnApi { shards: Box::new(self.engine.mailboxes()), ledger: self.engine.ledger(), keys };
-        let internal = self.signal.router().merge(operator).merge(turn_api::router(api));
-        let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
+        let operator = operator_routes(Arc::clone(health), metrics, path).merge(turn_api::router(api));
+        let (internal, public) = match &self.alone {
+            Some(_) => (operator.merge(alone::health_route()), alone::public_routes()),
+            None => {
+                let internal = self.signal.router().merge(operator);
+                let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
+                (internal, public)
+            }
+        };
         Serving {
             internal: bounded(internal, http.request_timeout),
             public: Some(bounded(public, http.request_timeout)),
@@ -262,15 +287,15 @@ fn announce(config: &Config, dev: bool) {
     println!("This is the development mode: loopback only, no sign-in, throw-away keys. Ctrl-C ends it.");
 }
 
-/// `/metrics`, `/healthz`, `/readyz`.
-fn operator_routes(health: Arc<Health>, metrics: Metrics) -> Router {
+/// Metrics, `/healthz`, `/readyz`.
+fn operator_routes(health: Arc<Health>, metrics: Metrics, path: &str) -> Router {
     let scrape = |State(metrics): State<Arc<Metrics>>| async move {
         match metrics.text() {
             Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     };
-    Router::new().route("/metrics", get(scrape)).with_state(Arc::new(metrics)).merge(health::router(health))
+    Router::new().route(path, get(scrape)).with_state(Arc::new(metrics)).merge(health::router(health))
 }
 
 /// Bounds a request's time. A WebSocket is answered at once and lives on outside of it.

@@ -12,6 +12,18 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+/// A signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// SIGTERM or SIGINT.
+    End,
+    Hangup,
+    User1,
+    User2,
 }
 
 impl Signals {
@@ -20,22 +32,34 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
-    /// Reads the certificate again on each SIGHUP; returns on SIGTERM or SIGINT.
+    pub async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.hangup.recv() => Told::Hangup,
+            _ = self.user1.recv() => Told::User1,
+            _ = self.user2.recv() => Told::User2,
+        }
+    }
+
+    /// Reads the certificate again on each SIGHUP and SIGUSR2; returns on SIGTERM or SIGINT.
     pub async fn until_end(&mut self, certificate: Option<&Arc<Certificate>>) {
         loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reload(certificate),
+            match self.next().await {
+                Told::End => return,
+                Told::Hangup | Told::User2 => reload(certificate),
+                Told::User1 => {}
             }
         }
     }
 }
 
-fn reload(certificate: Option<&Arc<Certificate>>) {
+pub fn reload(certificate: Option<&Arc<Certificate>>) {
     match certificate.map(|certificate| certificate.reload()) {
         Some(Ok(true)) => tracing::info!("certificate read again"),
         Some(Ok(false)) | None => tracing::info!("no certificate file to read again"),

@@ -32,6 +32,8 @@ pub enum TurnCommand {
     Rules(Arc<Rules>),
     /// The answer to [`TurnEvent::LookupKey`], for the shard that asked.
     Key { lookup: LookupId, answer: KeyAnswer },
+    /// Refuse new allocations; those that there are go on. For all shards.
+    Drain,
     /// End this allocation, and say whether there was one. For its shard.
     Kill { id: AllocationId, done: mpsc::Sender<bool> },
     /// Tell of allocations in the order of their ids: at most `max`, those behind `after`. For any shard.

@@ -300,6 +300,7 @@ impl Relaying {
         match command {
             TurnCommand::Rules(rules) => self.server.update(now, &rules),
             TurnCommand::Key { lookup, answer } => self.server.handle_key(now, lookup, answer),
+            TurnCommand::Drain => self.server.refuse_new(),
             // Nobody waits for an answer any more where it finds no room.
             TurnCommand::Kill { id, done } => {
                 let _ = done.try_send(self.server.kill(now, id));

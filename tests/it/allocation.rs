@@ -147,7 +147,7 @@ fn forwarding_does_not_allocate() {
     );
     fs::write(&file, text).expect("a writable folder");
     let config = Config::load(&file, Config::default(), &HashMap::new()).expect("a valid file").config;
-    thread::spawn(move || pointsman::control::run(config, false));
+    thread::spawn(move || pointsman::control::run(config, pointsman::control::Role::Conference { dev: false }));
     wait("starting", Duration::from_secs(10), || get(http, "/readyz"));
 
     let binary = env!("CARGO_BIN_EXE_pointsman");

@@ -155,6 +155,7 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
         "dtls_records",
         "stream",
         "proxy",
+        "turnserver_conf",
     ] {
         assert!(targets.iter().any(|target| target == parser), "no fuzz target `{parser}` in {targets:?}");
     }

@@ -70,6 +70,8 @@ pub struct Server {
     /// Transaction id of the next Data indication.
     indication: u128,
     stats: Stats,
+    /// New allocations are refused.
+    draining: bool,
 }
 
 /// One relayed transport address.
@@ -131,6 +133,7 @@ impl Server {
             scratch_len: 0,
             indication: u128::from_be_bytes(rng.bytes()),
             stats: Stats::default(),
+            draining: false,
             config,
             shard,
             rng,
@@ -151,6 +154,11 @@ impl Server {
     pub fn handle_peer_datagram(&mut self, now: Now, relay: RelayPort, peer: SocketAddr, datagram: &[u8]) -> Verdict {
         let decided = self.relay_to_client(now, relay, peer, datagram);
         self.verdict(decided)
+    }
+
+    /// Refuses new allocations with 403 from now on; those that there are go on. For a server that is to be replaced.
+    pub fn refuse_new(&mut self) {
+        self.draining = true;
     }
 
     /// A client's TCP or TLS connection or DTLS association is gone: its allocation goes, unless mobility keeps it.

@@ -90,7 +90,10 @@ impl Server {
                 (false, _) => Err(Rejection::ALLOCATION_MISMATCH),
             };
         }
-        let granted = self.allocate_new(now, client, message, proof, style);
+        let granted = match self.draining {
+            true => Err(Rejection::FORBIDDEN),
+            false => self.allocate_new(now, client, message, proof, style),
+        };
         if granted.is_err() {
             self.stats.allocations_refused_total += 1;
         }

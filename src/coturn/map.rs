@@ -1,0 +1,291 @@
+//! From coturn's settings to ours.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use pointsman_turn::AddressRange;
+use pointsman_turn::config::{self as turn, Secret};
+
+use super::host::Host;
+use super::judge::Access;
+use super::notice::{Notice, Place, Weight};
+use super::settings::{Collector, LogSettings, Settings};
+use crate::config::{Config, Listen, PublicIp, Tls};
+
+/// coturn's names of the files when none are given.
+const CERT_DEFAULT: &str = "turn_server_cert.pem";
+const PKEY_DEFAULT: &str = "turn_server_pkey.pem";
+/// coturn's rate with `unauthorized-ratelimit`.
+const UNAUTHORIZED_RPS_DEFAULT: u64 = 10;
+/// Allocations of one shard. coturn has no bound.
+const ALLOCATIONS_MAX: usize = 65_536;
+
+/// What a configuration comes to.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub config: Config,
+    pub process: Process,
+}
+
+/// What is not the server's but the process's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    pub log: LogSettings,
+    pub daemon: bool,
+    pub pidfile: Option<PathBuf>,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    /// A draining server ends when no more allocations are left.
+    pub drain_min_allocations: u64,
+    pub metrics_path: String,
+}
+
+impl Collector {
+    /// Makes a server's configuration of what was read. What cannot be had is noted.
+    pub fn plan(&mut self, host: &Host) -> Plan {
+        let mut mapper = Mapper { settings: &self.settings, host, notices: Vec::new() };
+        let plan = mapper.plan();
+        let notices = mapper.notices;
+        self.notices.extend(notices);
+        plan
+    }
+}
+
+struct Mapper<'a> {
+    settings: &'a Settings,
+    host: &'a Host,
+    notices: Vec<Notice>,
+}
+
+impl Mapper<'_> {
+    fn note(&mut self, weight: Weight, what: impl Into<String>) {
+        self.notices.push(Notice { place: Place::Whole, weight, what: what.into() });
+    }
+
+    fn plan(&mut self) -> Plan {
+        let ips = self.listening_ips();
+        let tls = self.tls();
+        let listen = self.listen(&ips, tls.certificate.is_some());
+        let mut config = Config { public_ip: PublicIp::List(ips.clone()), listen, tls, ..Config::default() };
+        self.engine(&mut config);
+        self.relay(&mut config, &ips);
+        self.users(&mut config);
+        self.limits(&mut config.turn.server);
+        self.stun(&mut config, &ips);
+        Plan { config, process: self.process() }
+    }
+
+    fn listening_ips(&mut self) -> Vec<IpAddr> {
+        if !self.settings.listening_ips.is_empty() {
+            return self.settings.listening_ips.clone();
+        }
+        if self.host.addresses.is_empty() {
+            self.note(Weight::Error, "no interface has an address: name one with listening-ip");
+        }
+        self.host.addresses.clone()
+    }
+
+    /// Certificate and key, where there are any and something needs them.
+    fn tls(&mut self) -> Tls {
+        let none = Tls::default();
+        let s = self.settings;
+        if s.no_tls && s.no_dtls {
+            return none;
+        }
+        let named = s.cert.is_some() || s.pkey.is_some();
+        let certificate = (self.host.find)(s.cert.as_deref().unwrap_or(CERT_DEFAULT));
+        let key = (self.host.find)(s.pkey.as_deref().unwrap_or(PKEY_DEFAULT));
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => {
+                Tls { certificate: Some(certificate), key: Some(key), client_authorities: self.client_authorities(), ..none }
+            }
+            (certificate, _) => {
+                let missing = if certificate.is_none() { ("cert", &s.cert) } else { ("pkey", &s.pkey) };
+                let why = match missing {
+                    (option, Some(name)) => format!("{option}: there is no file {name}; neither TLS nor DTLS is served"),
+                    (option, None) if named => format!("{option} is missing; neither TLS nor DTLS is served"),
+                    (_, None) => "without cert and pkey neither TLS nor DTLS is served".to_owned(),
+                };
+                self.note(Weight::Warning, why);
+                none
+            }
+        }
+    }
+
+    /// Clients without a certificate must not get in because a file is missing.
+    fn client_authorities(&mut self) -> Option<PathBuf> {
+        let name = self.settings.ca_file.as_deref()?;
+        let file = (self.host.find)(name);
+        if file.is_none() {
+            self.note(Weight::Error, format!("CA-file: there is no file {name}"));
+        }
+        file
+    }
+
+    fn listen(&mut self, ips: &[IpAddr], encrypted: bool) -> Listen {
+        let s = self.settings;
+        let on = |port: u16| ips.iter().map(move |ip| SocketAddr::new(*ip, port));
+        let alternative = |port: u16, base: u16| if port == 0 { base.checked_add(1) } else { Some(port) };
+        let (mut udp, mut tcp, mut tls) = (Vec::new(), Vec::new(), Vec::new());
+        let second = alternative(s.alt_listening_port, s.listening_port).filter(|_| s.rfc5780);
+        let second_tls = alternative(s.alt_tls_listening_port, s.tls_listening_port).filter(|_| s.rfc5780 && encrypted && !s.no_dtls);
+        if !s.no_udp {
+            udp.extend(on(s.listening_port));
+            udp.extend(second.into_iter().flat_map(on));
+            udp.extend(&s.aux_servers);
+        }
+        if encrypted && !s.no_dtls {
+            udp.extend(on(s.tls_listening_port));
+            udp.extend(second_tls.into_iter().flat_map(on));
+        }
+        if !s.no_tcp {
+            tcp.extend(on(s.listening_port));
+            tcp.extend(&s.aux_servers);
+        }
+        if encrypted && !s.no_tls {
+            tls.extend(on(s.tls_listening_port).filter(|address| !tcp.contains(address)));
+        }
+        let proxy: Vec<SocketAddr> = s.tcp_proxy_port.into_iter().flat_map(on).collect();
+        for list in [&mut udp, &mut tcp, &mut tls] {
+            let mut seen = Vec::new();
+            list.retain(|address| {
+                !seen.contains(address) && {
+                    seen.push(*address);
+                    true
+                }
+            });
+        }
+        if udp.is_empty() && tcp.is_empty() && tls.is_empty() && proxy.is_empty() {
+            self.note(Weight::Error, "nothing is left to listen on");
+        }
+        Listen { udp, tcp, tls, dtls: !s.no_dtls, proxy, http: self.metrics() }
+    }
+
+    fn metrics(&self) -> Vec<SocketAddr> {
+        let s = self.settings;
+        let everywhere = || {
+            let has_v6 = self.host.addresses.iter().any(IpAddr::is_ipv6);
+            [Some(IpAddr::from(Ipv4Addr::UNSPECIFIED)), has_v6.then_some(Ipv6Addr::UNSPECIFIED.into())].into_iter().flatten().collect()
+        };
+        let ips: Vec<IpAddr> = match s.prometheus_address {
+            _ if !s.prometheus => Vec::new(),
+            Some(ip) => vec![ip],
+            None => everywhere(),
+        };
+        ips.into_iter().map(|ip| SocketAddr::new(ip, s.prometheus_port)).collect()
+    }
+
+    fn engine(&self, config: &mut Config) {
+        let s = self.settings;
+        if let Some(threads) = s.relay_threads.or(s.cpus) {
+            // coturn's 0 is one thread for everything.
+            config.engine.shards = usize::try_from(threads.max(1)).unwrap_or(1);
+        }
+        if let Ok(size @ 1..) = usize::try_from(s.sock_buf_size) {
+            config.engine.socket_buffer = size.max(65_536);
+        }
+    }
+
+    fn relay(&mut self, config: &mut Config, ips: &[IpAddr]) {
+        let s = self.settings;
+        config.turn.relay_ip = self.relay_ips(ips);
+        let server = &mut config.turn.server;
+        server.relay_ports = s.min_port..=s.max_port;
+        let range = |range: &std::ops::RangeInclusive<IpAddr>| AddressRange::new(*range.start(), *range.end());
+        server.allowed_peers = s.allowed_peers.iter().filter_map(range).collect();
+        server.denied_peers = s.denied_peers.iter().filter_map(range).collect();
+    }
+
+    /// Those that are named; else those that are listened on, when they are named; else every address but loopback ones.
+    fn relay_ips(&self, listening: &[IpAddr]) -> Vec<IpAddr> {
+        let s = self.settings;
+        if !s.relay_ips.is_empty() {
+            return s.relay_ips.clone();
+        }
+        if !s.listening_ips.is_empty() {
+            return listening.to_vec();
+        }
+        let of_family = |v4: bool| {
+            let family: Vec<IpAddr> = listening.iter().copied().filter(|ip| ip.is_ipv4() == v4).collect();
+            let outside: Vec<IpAddr> = family.iter().copied().filter(|ip| !ip.is_loopback()).collect();
+            if outside.is_empty() { family } else { outside }
+        };
+        [of_family(true), of_family(false)].concat()
+    }
+
+    fn users(&mut self, config: &mut Config) {
+        let s = self.settings;
+        let access = s.access();
+        let realm = self.realm(access);
+        let server = &mut config.turn.server;
+        server.realm = realm;
+        server.anonymous = access == Access::Everybody;
+        server.secure_stun = s.secure_stun;
+        server.check_origin = s.check_origin;
+        server.oauth = s.oauth;
+        server.oauth_server_name = s.server_name.clone().unwrap_or_default();
+        server.shared_secret_separator = s.separator;
+        if access == Access::Credentials {
+            let secret = |secret: &crate::config::Secret| Secret(secret.expose().to_owned());
+            server.shared_secrets = s.secrets.iter().map(secret).collect();
+            if !s.use_auth_secret {
+                server.users = s.users.iter().map(|login| (login.name.clone(), secret(&login.password))).collect();
+            }
+        }
+    }
+
+    fn realm(&mut self, access: Access) -> String {
+        if let Some(realm) = &self.settings.realm {
+            return realm.clone();
+        }
+        let fallback = [&self.host.domain, &self.host.name].into_iter().find(|name| !name.is_empty());
+        let realm = fallback.cloned().unwrap_or_else(|| "localhost".to_owned());
+        if access == Access::Credentials {
+            self.note(Weight::Warning, format!("there is no realm: {realm} is taken, and keys of users must have been made for it"));
+        }
+        realm
+    }
+
+    fn limits(&mut self, server: &mut turn::Config) {
+        let s = self.settings;
+        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        server.max_bps = s.max_bps;
+        server.bps_capacity = s.bps_capacity;
+        server.total_quota = small(s.total_quota);
+        server.user_quota = small(s.user_quota);
+        server.allocations_max = ALLOCATIONS_MAX;
+        server.lifetime_s_max = small(s.max_allocate_lifetime).max(1);
+        // Less than the default is not given, so the default must not be more.
+        server.lifetime_s_default = server.lifetime_s_default.min(server.lifetime_s_max);
+        server.channel_lifetime_s = small(s.channel_lifetime).max(1);
+        server.permission_lifetime_s = small(s.permission_lifetime).max(1);
+        server.nonce_lifetime_s = small(s.stale_nonce);
+        if s.unauthorized_ratelimit {
+            let rate = if s.unauthorized_rps == 0 { UNAUTHORIZED_RPS_DEFAULT } else { s.unauthorized_rps };
+            server.unauthenticated_answers_per_s_max = small(rate);
+            server.unauthenticated_answers_burst_max = small(rate);
+        }
+    }
+
+    fn stun(&mut self, config: &mut Config, _ips: &[IpAddr]) {
+        config.turn.server.stun_only = self.settings.stun_only;
+    }
+
+    fn process(&self) -> Process {
+        let s = self.settings;
+        let pidfile = match s.pidfile.as_deref() {
+            None => Some(PathBuf::from(super::PIDFILE_DEFAULT)),
+            Some("") => None,
+            Some(file) => Some(PathBuf::from(file)),
+        };
+        Process {
+            log: s.log.clone(),
+            daemon: s.daemon,
+            pidfile,
+            user: s.proc_user.clone(),
+            group: s.proc_group.clone(),
+            drain_min_allocations: s.drain_min_allocations,
+            metrics_path: s.prometheus_path.clone(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Configurations as the documentation of well-known software has people write them.
