@@ -6,6 +6,7 @@
 mod parts;
 mod problem;
 mod reader;
+mod realms;
 mod secret;
 mod setting;
 #[cfg(test)]
@@ -238,6 +239,9 @@ impl Config {
         reader.section("sfu", |section| parts::sfu(section, sfu));
         reader.section("turn", |section| parts::turn(section, turn));
         reader.section("signal", |section| parts::signal(section, signal));
+        let mut named = realms::by_name(&turn.server.realms);
+        reader.names("realms", &mut named);
+        turn.server.realms = realms::list(named);
         reader.names("keys", keys);
         reader.section("log", |section| {
             let Log { level } = log;

@@ -185,7 +185,9 @@ impl Default for Turn {
 
 impl Turn {
     pub fn has_credentials(&self) -> bool {
-        !self.server.users.is_empty() || !self.server.shared_secrets.is_empty() || self.database.database.is_some()
+        let server = &self.server;
+        let own = !server.users.is_empty() || !server.shared_secrets.is_empty() || !server.realms.is_empty();
+        own || server.lookups || server.oauth || server.anonymous || self.database.database.is_some()
     }
 
     /// What the server needs, with addresses filled in: those of the relays and those that clients are told.
@@ -227,7 +229,7 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
         shared_secrets,
         shared_secret_separator,
         strict_expiry,
-        realms: _, // from the sections of the realms
+        realms: _, // from [realms]
         check_origin,
         anonymous,
         secure_stun,

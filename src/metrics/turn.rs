@@ -11,10 +11,11 @@ use super::out::{One, Out, Pair, directions, each, shard_and};
 use crate::engine::Snapshot;
 
 pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
-    let gauges: [(&str, &str, One); 3] = [
+    let gauges: [(&str, &str, One); 4] = [
         ("pointsman_turn_allocations", "Allocations", |s| s.turn.allocations),
         ("pointsman_turn_relays", "Relayed transport addresses, reserved ones included", |s| s.turn.relays),
         ("pointsman_turn_reservations", "Ports reserved and not yet claimed", |s| s.turn.reservations),
+        ("pointsman_turn_lookups_waiting", "Users whose keys are being looked up", |s| s.turn.lookups_waiting),
     ];
     for (name, help, read) in gauges {
         out.gauges(name, help, each(shards, read))?;
@@ -34,7 +35,7 @@ pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
     for (name, help, read) in pairs {
         out.counters(name, help, directions(shards, read))?;
     }
-    let counters: [(&str, &str, One); 7] = [
+    let counters: [(&str, &str, One); 9] = [
         ("pointsman_turn_allocations_made", "Allocations made", |s| s.turn.allocations_total),
         ("pointsman_turn_allocations_refused", "Allocations refused", |s| s.turn.allocations_refused_total),
         ("pointsman_turn_allocations_expired", "Allocations that ran out", |s| s.turn.allocations_expired_total),
@@ -42,6 +43,8 @@ pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
         ("pointsman_turn_bindings", "STUN Binding requests answered", |s| s.turn.bindings_total),
         ("pointsman_turn_challenges", "Requests without valid credentials (401 and 438)", |s| s.turn.challenges_total),
         ("pointsman_turn_bad_credentials", "Requests with a wrong password or of an unknown user", |s| s.turn.bad_credentials_total),
+        ("pointsman_turn_lookups", "Users whose keys were looked up in the database", |s| s.turn.lookups_total),
+        ("pointsman_turn_users_unavailable", "Requests refused because the database did not answer", |s| s.turn.users_unavailable_total),
     ];
     for (name, help, read) in counters {
         out.counters(name, help, each(shards, read))?;

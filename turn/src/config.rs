@@ -71,7 +71,8 @@ pub struct Config {
     /// Keys shared with authorization servers (coturn: table `oauth_key`).
     pub oauth_keys: Vec<OauthKey>,
     /// Offer SHA-256 keys (RFC 8489 section 9.2.1). Off: no browser uses them, and PASSWORD-ALGORITHMS with the nonce that goes with it
-    /// makes a challenge 40 bytes longer than the 100 that an answer to a stranger should have at most.
+    /// makes a challenge 28 bytes longer, more than the 100 that an answer to a stranger should have at most where the realm's name is
+    /// longer than 12.
     pub password_algorithms: bool,
     /// Servers with the same secret accept each other's nonces (coturn: `stateless-nonce-secret`). `None`: a random one.
     pub nonce_secret: Option<Secret>,

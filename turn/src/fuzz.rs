@@ -13,6 +13,7 @@ use pointsman_wire::stun::{self, Message, Writer};
 use crate::auth::{Auth, LongTermKey};
 use crate::config::{Config, Secret};
 use crate::ledger::Ledger;
+use crate::realms::{OauthKey, Realm, TokenAlgorithm};
 use crate::server::Server;
 use crate::verdict::{KeyAnswer, Output, RelayPort, RelaySource, Verdict};
 
@@ -139,6 +140,18 @@ fn config() -> Config {
         realm: "example.org".to_owned(),
         users: vec![("alice".to_owned(), Secret("wonderland".to_owned()))],
         shared_secrets: vec![Secret("secret".to_owned())],
+        realms: vec![Realm { name: "other".to_owned(), origins: vec!["https://other".to_owned()], ..Realm::default() }],
+        password_algorithms: true,
+        lookups_max: 4,
+        oauth: true,
+        oauth_keys: vec![OauthKey {
+            kid: "alice".to_owned(),
+            ikm: vec![1; 32],
+            begins: Duration::ZERO,
+            lifetime: Duration::ZERO,
+            algorithm: TokenAlgorithm::A256Gcm,
+            realm: None,
+        }],
         ..Config::default()
     }
 }
