@@ -35,14 +35,8 @@ impl Server {
         self.auth.update(&self.config, rules);
     }
 
-    /// The proof of who asks; `Err` is what becomes of the request instead. `holder` is the allocation that it speaks of.
-    pub(super) fn prove(
-        &mut self,
-        now: Now,
-        client: FiveTuple,
-        message: &Message<'_>,
-        holder: Option<u32>,
-    ) -> Result<Proof, Result<Verdict, DropReason>> {
+    /// The proof of who asks. `holder` is the allocation that the request speaks of.
+    pub(super) fn prove(&mut self, now: Now, client: FiveTuple, message: &Message<'_>, holder: Option<u32>) -> Result<Proof, Refusal> {
         let held = holder.and_then(|index| self.allocations.get(index as usize)).map(|allocation| Held {
             realm: &allocation.realm,
             username: &allocation.username,
@@ -50,10 +44,14 @@ impl Server {
             key: allocation.key,
             until: allocation.until,
         });
-        match self.auth.check(now, client.remote, message, held.as_ref(), self.attempt) {
-            Ok(proof) => Ok(proof),
-            Err(Refusal::Unheard(user)) => Err(self.await_key(now, &user, client, message)),
-            Err(refusal) => Err(self.challenge(now, client, message, &refusal)),
+        self.auth.check(now, client.remote, message, held.as_ref(), self.attempt)
+    }
+
+    /// What becomes of a request without proof.
+    pub(super) fn refuse(&mut self, now: Now, client: FiveTuple, message: &Message<'_>, refusal: &Refusal) -> Result<Verdict, DropReason> {
+        match refusal {
+            Refusal::Unheard(user) => self.await_key(now, user, client, message),
+            refusal => self.challenge(now, client, message, refusal),
         }
     }
 
@@ -86,7 +84,7 @@ impl Server {
     pub(super) fn handle_secure_binding(&mut self, now: Now, client: FiveTuple, message: &Message<'_>) -> Result<Verdict, DropReason> {
         let proof = match self.prove(now, client, message, None) {
             Ok(proof) => proof,
-            Err(decided) => return decided,
+            Err(refusal) => return self.refuse(now, client, message, &refusal),
         };
         let style = ReplyStyle { integrity: proof.integrity, fingerprint: message.has_fingerprint() };
         self.stats.bindings_total += 1;

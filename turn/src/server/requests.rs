@@ -57,7 +57,7 @@ impl Server {
         let index = self.clients.get(&client).copied();
         let proof = match self.prove(now, client, message, index) {
             Ok(proof) => proof,
-            Err(decided) => return decided,
+            Err(refusal) => return self.refuse(now, client, message, &refusal),
         };
         let style = ReplyStyle { integrity: proof.integrity, fingerprint: message.has_fingerprint() };
         let question = Question::new(client, message);
