@@ -3,5 +3,6 @@
 
 mod allocation;
 mod config;
+mod relay;
 mod serve;
 mod tidy;

@@ -23,8 +23,8 @@ export async function until(what, ms, ask) {
   }
 }
 
-/** Starts the server with `args`, or with a production-like configuration on 10.78.0.1 and 127.0.0.1. */
-export async function server({ dev = false, shards = 2, turn = "" } = {}) {
+/** Starts the server with `args`, or with a production-like configuration on 10.78.0.1 and 127.0.0.1; `tcp` and `tls`: whether it listens there. */
+export async function server({ dev = false, shards = 2, turn = "", tcp = true, tls = true } = {}) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "pointsman-test-"));
   const log = path.join(dir, "server.log");
   let args = ["serve", "--dev"];
@@ -35,8 +35,8 @@ export async function server({ dev = false, shards = 2, turn = "" } = {}) {
     fs.writeFileSync(config, `public_ip = ["${ADDRESS}", "::1"]
 [listen]
 udp = ["${ADDRESS}:3478", "[::1]:3478"]
-tcp = ["${ADDRESS}:3478"]
-tls = ["${ADDRESS}:5349"]
+tcp = [${tcp ? `"${ADDRESS}:3478"` : ""}]
+tls = [${tls ? `"${ADDRESS}:5349"` : ""}]
 http = ["127.0.0.1:8080"]
 [tls]
 certificate = "${dir}/cert.pem"
@@ -71,6 +71,13 @@ testkey = "a key secret of more than thirty-two characters"
       fs.rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** Drops every UDP datagram of the test's network namespace; returns what lets them pass again. */
+export function withoutUdp() {
+  if (!execFileSync("ip", ["netns", "identify", String(process.pid)], { encoding: "utf8" }).trim()) throw new Error("this test must not run outside of a network namespace");
+  execFileSync("nft", ["-f", "-"], { input: "table inet pointsman_test { chain in { type filter hook input priority 0; meta l4proto udp counter drop; }; }\n" });
+  return () => execFileSync("nft", ["delete", "table", "inet", "pointsman_test"]);
 }
 
 /** Sum of a metric's samples whose labels match. */
@@ -129,9 +136,11 @@ async function heard() {
   return [...(await pc.getStats()).values()].filter((x) => x.type === "inbound-rtp" && x.kind === "audio" && x.totalAudioEnergy > 0.0001).map((x) => x.totalAudioEnergy);
 }
 
-async function relayed() {
+// Asked inside a page: the local candidates of the pairs in use.
+async function candidates() {
   const stats = [...(await window.pointsman.pc.getStats()).values()];
-  return stats.filter((x) => x.type === "candidate-pair" && x.state === "succeeded" && x.nominated).map((pair) => stats.find((x) => x.id === pair.localCandidateId)?.candidateType);
+  const pairs = stats.filter((x) => x.type === "candidate-pair" && x.state === "succeeded" && x.nominated);
+  return pairs.map((pair) => stats.find((x) => x.id === pair.localCandidateId)).map((local) => ({ type: local?.candidateType, relayProtocol: local?.relayProtocol }));
 }
 
 const near = (hue, want) => Math.abs(((hue - want + 540) % 360) - 180) < 25;
@@ -163,12 +172,18 @@ export class Tab {
   pictures() {
     return this.page.evaluate(pictures);
   }
-  relayed() {
-    return this.page.evaluate(relayed);
+  /** Types of the local candidates in use. */
+  async relayed() {
+    return (await this.page.evaluate(candidates)).map(({ type }) => type);
+  }
+  /** What carries the relayed candidates in use to the server: udp, tcp or tls. */
+  async relayProtocols() {
+    return (await this.page.evaluate(candidates)).map(({ relayProtocol }) => relayProtocol);
   }
 }
 
 const CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  "--ignore-certificate-errors",
   "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection",
   "--disable-features=WebRtcHideLocalIpsWithMdns,LocalNetworkAccessChecks"];
 
@@ -189,7 +204,7 @@ export async function chromium() {
 /** Headless Firefox ESR; it needs a PulseAudio server (PULSE_SERVER) to play sound. */
 export async function firefox() {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), "pointsman-firefox-"));
-  const browser = await puppeteer.launch({ browser: "firefox", executablePath: "/usr/bin/firefox-esr", headless: true, env: { ...process.env, HOME: home },
+  const browser = await puppeteer.launch({ browser: "firefox", executablePath: "/usr/bin/firefox-esr", headless: true, acceptInsecureCerts: true, env: { ...process.env, HOME: home },
     extraPrefsFirefox: { "media.navigator.permission.disabled": true, "media.navigator.streams.fake": true, "media.autoplay.default": 0, "media.autoplay.blocking_policy": 0,
       "media.peerconnection.ice.obfuscate_host_addresses": false } });
   return {
