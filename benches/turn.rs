@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pointsman_turn::config::Secret;
-use pointsman_turn::{Config, Ledger, Output, RelayPort, RelaySource, Server, Verdict};
+use pointsman_turn::{Config, Ledger, Output, PeerDefault, PeerRules, RelayPort, RelaySource, Server, Verdict};
 use pointsman_wire::channel_data;
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{FiveTuple, ShardId};
@@ -33,7 +33,8 @@ fn peer() -> SocketAddr {
 fn config() -> Config {
     Config {
         realm: "example.org".to_owned(),
-        relay_v4: Some([198, 51, 100, 1].into()),
+        relay_addresses: vec![[198, 51, 100, 1].into()],
+        peers: PeerRules { default: PeerDefault::Public, ..PeerRules::default() },
         relay_ports: 1024..=65535,
         users: vec![("alice".to_owned(), Secret("wonderland".to_owned()))],
         user_quota: 100_000,

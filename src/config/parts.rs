@@ -6,10 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use pointsman_sfu::transport::TransportConfig;
+use pointsman_turn::PeerRules;
+use pointsman_turn::config::External;
 
 use super::reader::Section;
 use super::secret::Secret;
-use super::values::{Network, PortRange, Separator};
+use super::values::{Network, Peers, PortRange, RelayFamily, Separator};
 use crate::engine::{DtlsConfig, EngineConfig, StreamConfig};
 use crate::users;
 
@@ -192,18 +194,24 @@ impl Turn {
 
     /// What the server needs, with addresses filled in: those of the relays and those that clients are told.
     pub fn server_config(&self, relay: &[IpAddr], public: &[IpAddr], media: Vec<SocketAddr>) -> pointsman_turn::Config {
-        let ranges = |networks: &[Network]| networks.iter().filter_map(Network::range).collect();
-        pointsman_turn::Config {
-            relay_v4: first_v4(relay).filter(|_| first_v4(public).is_some()),
-            relay_v6: first_v6(relay).filter(|_| first_v6(public).is_some()),
-            public_v4: first_v4(public),
-            public_v6: first_v6(public),
-            media,
-            allowed_peers: ranges(&self.allowed_peers),
-            denied_peers: ranges(&self.denied_peers),
-            lookups: self.database.lookups && self.database.database.is_some(),
-            ..self.server.clone()
-        }
+        // An address that clients are told stands for every relay of its family, unless mapped one by one.
+        let told: Vec<IpAddr> = [first_v4(public).map(IpAddr::V4), first_v6(public).map(IpAddr::V6)].into_iter().flatten().collect();
+        let external = match self.server.external.is_empty() {
+            true => told.iter().map(|public| External { public: *public, private: None }).collect(),
+            false => self.server.external.clone(),
+        };
+        let relay: Vec<IpAddr> = match self.relay_ip.is_empty() {
+            // One of each that are listened on; which does not matter.
+            true => [first_v4(relay).map(IpAddr::V4), first_v6(relay).map(IpAddr::V6)].into_iter().flatten().collect(),
+            false => relay.to_vec(),
+        };
+        let may_be_told = |ip: &IpAddr| !self.server.external.is_empty() || told.iter().any(|told| told.is_ipv4() == ip.is_ipv4());
+        let relay_addresses = relay.into_iter().filter(may_be_told).collect();
+        let mut peers = self.server.peers.clone();
+        peers.allowed.extend(self.allowed_peers.iter().filter_map(Network::range));
+        peers.denied.extend(self.denied_peers.iter().filter_map(Network::range));
+        let lookups = self.database.lookups && self.database.database.is_some();
+        pointsman_turn::Config { relay_addresses, external, media, peers, lookups, ..self.server.clone() }
     }
 
     pub fn add_shared_secret(&mut self, secret: &Secret) {
@@ -220,10 +228,22 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
     let Turn { relay_ip, allowed_peers, denied_peers, credential_lifetime, database, server } = turn;
     let pointsman_turn::Config {
         realm,
-        relay_v4: _, // from `relay_ip` and `udp` in [listen]
-        relay_v6: _,
-        public_v4: _, // from `public_ip`
-        public_v6: _,
+        relay_addresses: _, // from `relay_ip` and `udp` in [listen]
+        external: _,        // from `public_ip`
+        default_family,
+        udp_relay,
+        tcp_relay,
+        lazy_relays,
+        connections_max,
+        mobility,
+        parked_lifetime_s,
+        parked_max,
+        alternate_servers,
+        tls_alternate_servers,
+        nat_discovery: _, // where two addresses and two ports are listened on
+        server_relay,
+        notes: _,  // on where somebody wants them
+        shards: _, // from `shards` in [engine]
         relay_ports,
         users,
         shared_secrets,
@@ -250,9 +270,8 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
         bps_capacity,
         total_quota,
         user_quota,
-        media: _,         // from `public_ip` and `udp` in [listen]
-        allowed_peers: _, // from our own, which can be shown
-        denied_peers: _,
+        media: _, // from `public_ip` and `udp` in [listen]
+        peers,
         lifetime_s_default,
         lifetime_s_max,
         permission_lifetime_s,
@@ -304,6 +323,26 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
         users.iter().map(|(name, password)| (name.clone(), Secret::new(password.0.as_str()))).collect();
     section.set("users", &mut named);
     *users = named.iter().map(|(name, password)| (name.clone(), for_turn(password))).collect();
+    let mut family = RelayFamily(*default_family);
+    section.set("default_family", &mut family);
+    *default_family = family.0;
+    section.set("udp_relay", udp_relay);
+    section.set("tcp_relay", tcp_relay);
+    section.set("lazy_relays", lazy_relays);
+    section.number("connections_max", connections_max, 1..=65_536);
+    section.set("mobility", mobility);
+    section.number("parked_lifetime_s", parked_lifetime_s, 1..=3_600);
+    section.number("parked_max", parked_max, 0..=TABLE_MAX);
+    section.set("alternate_servers", alternate_servers);
+    section.set("tls_alternate_servers", tls_alternate_servers);
+    section.set("server_relay", server_relay);
+    // The lists are our own, which can be shown; what is never a peer comes from what else listens.
+    let PeerRules { default, loopback, multicast, allowed: _, denied: _, never: _ } = peers;
+    let mut peers_default = Peers(*default);
+    section.set("peers", &mut peers_default);
+    *default = peers_default.0;
+    section.set("loopback_peers", loopback);
+    section.set("multicast_peers", multicast);
     section.set("allowed_peers", allowed_peers);
     section.set("denied_peers", denied_peers);
     user_database(section, database);

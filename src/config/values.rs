@@ -3,7 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use pointsman_turn::AddressRange;
+use pointsman_turn::config::DefaultFamily;
+use pointsman_turn::{AddressRange, PeerDefault};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -248,3 +249,42 @@ impl Setting for Database {
         Some(quote(&self.to_string()))
     }
 }
+
+/// Words for the values of an enum.
+macro_rules! words {
+    ($name:ident { $($word:literal => $value:path),+ $(,)? }) => {
+        impl Setting for $name {
+            fn takes() -> String {
+                [$(concat!("`\"", $word, "\"`")),+].join(" or ")
+            }
+
+            fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+                let DeValue::String(text) = value.get_ref() else { return Err(wrong_type::<Self>(value)) };
+                Self::from_text(text).map_err(|why| Wrong { span: value.span(), why })
+            }
+
+            fn from_text(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self($value)),)+
+                    _ => Err(format!("{text:?} is not {}", Self::takes())),
+                }
+            }
+
+            fn show(&self) -> Option<String> {
+                Some(quote(match self.0 { $($value => $word),+ }))
+            }
+        }
+    };
+}
+
+/// The family of a relay whose client asks for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayFamily(pub DefaultFamily);
+
+words!(RelayFamily { "ipv4" => DefaultFamily::V4, "ipv6" => DefaultFamily::V6, "keep" => DefaultFamily::Keep });
+
+/// Whom relays may talk to where no list says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peers(pub PeerDefault);
+
+words!(Peers { "own" => PeerDefault::OwnOnly, "public" => PeerDefault::Public, "coturn" => PeerDefault::Coturn });

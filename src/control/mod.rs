@@ -111,11 +111,14 @@ fn engine_config(config: &Config, addresses: &Addresses, certificate: Option<&Ce
         // `turns:` over UDP is looked for where it is over TCP.
         listen.extend(config.listen.tls.iter().filter(|address| !config.listen.udp.contains(address)));
     }
+    let mut turn = config.turn.server_config(&addresses.relay, &addresses.public, addresses.own(&config.listen.udp));
+    // Relays reach no page and no administration.
+    turn.peers.never.extend(&config.listen.http);
     EngineConfig {
         listen,
         dtls: DtlsConfig { certificate, ..config.engine.dtls.clone() },
         sfu: config.sfu.clone(),
-        turn: config.turn.server_config(&addresses.relay, &addresses.public, addresses.own(&config.listen.udp)),
+        turn,
         ..config.engine.clone()
     }
 }

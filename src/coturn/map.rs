@@ -3,13 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use pointsman_turn::AddressRange;
-use pointsman_turn::config::{self as turn, Secret};
+use pointsman_turn::config::{self as turn, DefaultFamily, Secret};
+use pointsman_turn::{AddressRange, PeerDefault, PeerRules};
 
 use super::host::Host;
 use super::judge::Access;
 use super::notice::{Notice, Place, Weight};
-use super::settings::{Collector, LogSettings, Settings};
+use super::settings::{Collector, Family, LogSettings, Settings};
 use crate::config::{Config, Listen, PublicIp, Tls};
 
 /// coturn's names of the files when none are given.
@@ -191,9 +191,43 @@ impl Mapper<'_> {
         config.turn.relay_ip = self.relay_ips(ips);
         let server = &mut config.turn.server;
         server.relay_ports = s.min_port..=s.max_port;
+        server.external = self.external(&config.turn.relay_ip);
+        server.default_family = match s.family {
+            Family::V4 => DefaultFamily::V4,
+            Family::V6 => DefaultFamily::V6,
+            Family::Keep => DefaultFamily::Keep,
+        };
+        (server.udp_relay, server.tcp_relay) = (!s.no_udp_relay, !s.no_tcp_relay);
+        // Peers are others than our own media as a rule: a port that another process has is found while it can still be exchanged.
+        server.lazy_relays = false;
+        (server.mobility, server.server_relay) = (s.mobility, s.server_relay);
+        let servers: Vec<SocketAddr> = s.udp_alternates.iter().chain(&s.tcp_alternates).copied().collect();
+        server.alternate_servers =
+            servers.iter().enumerate().filter(|(at, server)| !servers[..*at].contains(server)).map(|(_, s)| *s).collect();
+        server.tls_alternate_servers.clone_from(&s.tls_alternates);
         let range = |range: &std::ops::RangeInclusive<IpAddr>| AddressRange::new(*range.start(), *range.end());
-        server.allowed_peers = s.allowed_peers.iter().filter_map(range).collect();
-        server.denied_peers = s.denied_peers.iter().filter_map(range).collect();
+        server.peers = PeerRules {
+            default: PeerDefault::Coturn,
+            loopback: s.allow_loopback_peers,
+            multicast: !s.no_multicast_peers,
+            allowed: s.allowed_peers.iter().filter_map(range).collect(),
+            denied: s.denied_peers.iter().filter_map(range).collect(),
+            never: Vec::new(),
+        };
+    }
+
+    /// What clients are told of each relay address: a public one where there is one, else the address itself.
+    fn external(&self, relay_ips: &[IpAddr]) -> Vec<turn::External> {
+        let s = self.settings;
+        let named = s.externals.iter().map(|named| turn::External { public: named.public, private: named.private });
+        let own = relay_ips.iter().map(|ip| turn::External { public: *ip, private: Some(*ip) });
+        let is_mapped = |ip: &IpAddr| {
+            s.externals.iter().any(|named| match named.private {
+                Some(private) => private == *ip,
+                None => named.public.is_ipv4() == ip.is_ipv4(),
+            })
+        };
+        named.chain(own.filter(|own| !is_mapped(&own.public))).collect()
     }
 
     /// Those that are named; else those that are listened on, when they are named; else every address but loopback ones.
@@ -267,8 +301,20 @@ impl Mapper<'_> {
         }
     }
 
-    fn stun(&mut self, config: &mut Config, _ips: &[IpAddr]) {
-        config.turn.server.stun_only = self.settings.stun_only;
+    fn stun(&mut self, config: &mut Config, ips: &[IpAddr]) {
+        let s = self.settings;
+        config.turn.server.stun_only = s.stun_only;
+        let second = if s.alt_listening_port == 0 { s.listening_port.checked_add(1) } else { Some(s.alt_listening_port) };
+        if !s.rfc5780 {
+            return;
+        }
+        for v4 in [true, false] {
+            let mut family = ips.iter().copied().filter(|ip| ip.is_ipv4() == v4);
+            if let (Some(first), Some(other), Some(port)) = (family.next(), family.next(), second) {
+                let discovery = turn::NatDiscovery { addresses: [first, other], ports: [s.listening_port, port] };
+                config.turn.server.nat_discovery.push(discovery);
+            }
+        }
     }
 
     fn process(&self) -> Process {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 use pointsman_sfu::{MeshMessage, PacketRef};
-use pointsman_turn::{RelayPort, ReservationToken, ShardMessage};
+use pointsman_turn::{RelayPort, ShardMessage};
 use pointsman_wire::net::ShardId;
 
 use super::streams::Connection;
@@ -17,17 +17,6 @@ pub enum Message {
     Media(MeshMessage),
     /// A client's connection, which speaks of what the receiver has (RFC 6062 section 5.4).
     Stream(Box<Connection>),
-    /// A client of shard `to` showed the token of a port that the receiver keeps (RFC 8656 section 7.2).
-    ReservationWanted {
-        token: ReservationToken,
-        relay: RelayPort,
-        to: ShardId,
-    },
-    /// The answer: the socket moves, unless there is no such reservation any more.
-    ReservationMoved {
-        relay: RelayPort,
-        socket: Option<(UdpSocket, SocketAddr)>,
-    },
     /// What one shard's TURN server tells another's, with the sockets that it names.
     Turn {
         message: ShardMessage,

@@ -248,7 +248,8 @@ fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Resul
     }
     let inbox = Inbox::new(config.batch_max.max(1), config.udp_gro);
     let sfu = Sfu::new(config.sfu.clone(), links.shard, plan.shards, Arc::clone(&plan.identity), random_u64()?, now);
-    let server = Server::new(config.turn.clone(), Arc::clone(&plan.ledger), plan.turn_seed, links.shard, now);
+    let turn = pointsman_turn::Config { shards: plan.shards, ..config.turn.clone() };
+    let server = Server::new(turn, Arc::clone(&plan.ledger), plan.turn_seed, links.shard, now);
     let relaying = Relaying::new(server, links.shard, config);
     let pace = Pace::new(Duration::from_micros(config.gather_us_max.into()));
     if config.gather_us_max > 0 {

@@ -2,15 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use mio::Registry;
 use pointsman_sfu::Sfu;
-use pointsman_turn::{
-    Icmp, KeyAnswer, OpenError, Output, RelayPort, RelaySource, RelayTransport, ReservationToken, Server, ShardMessage, Verdict,
-};
+use pointsman_turn::{Icmp, KeyAnswer, NotMoved, OpenError, Output, RelayPort, RelaySource, RelayTransport, Server, ShardMessage, Verdict};
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple, Protocol, ShardId};
 
@@ -44,8 +42,6 @@ pub struct Relaying {
     /// Sockets still to be opened.
     opening: VecDeque<(RelayPort, SocketAddr)>,
     opening_max: usize,
-    /// Relays whose socket another shard was asked for.
-    awaited: Vec<RelayPort>,
     socket_buffer: usize,
     /// Sockets that came with the message that the server is just told.
     arrived: MovedSockets,
@@ -74,7 +70,6 @@ impl Relaying {
             inbox: PeerInbox::new(),
             opening: VecDeque::new(),
             opening_max: config.relay_sockets_max,
-            awaited: Vec::new(),
             socket_buffer: config.relay_socket_buffer,
             arrived: [None, None],
             unsaid: VecDeque::new(),
@@ -235,37 +230,6 @@ impl Relaying {
         !self.opening.is_empty() || !self.unsaid.is_empty()
     }
 
-    /// A shard asks for a port that is reserved here.
-    pub fn reservation_wanted(&mut self, now: Now, token: ReservationToken, relay: RelayPort, to: ShardId, around: &mut Surroundings<'_>) {
-        let socket = self.server.release_reservation(token).and_then(|kept| {
-            // What is still to leave through the socket leaves before it moves.
-            around.transmit.flush();
-            around.transmit.relays.remove(around.registry, kept)
-        });
-        self.say(to, Message::ReservationMoved { relay, socket }, around);
-        self.drain(now, around);
-    }
-
-    /// The socket that another shard was asked for.
-    pub fn reservation_moved(
-        &mut self,
-        now: Now,
-        relay: RelayPort,
-        socket: Option<(UdpSocket, SocketAddr)>,
-        around: &mut Surroundings<'_>,
-    ) {
-        let Some(at) = self.awaited.iter().position(|&awaited| awaited == relay) else { return };
-        self.awaited.swap_remove(at);
-        let result = match socket {
-            None => Err(OpenError::NoReservation),
-            Some((socket, local)) => {
-                around.transmit.relays.insert(around.registry, relay, socket, local).map(|()| local).map_err(|_| OpenError::Failed)
-            }
-        };
-        self.server.handle_relay_opened(now, relay, result);
-        self.drain(now, around);
-    }
-
     /// Another shard's server has something to say, perhaps with sockets.
     pub fn shard_message(&mut self, now: Now, message: ShardMessage, sockets: MovedSockets, around: &mut Surroundings<'_>) {
         self.arrived = sockets;
@@ -335,13 +299,10 @@ impl Relaying {
         while let Some(output) = self.server.poll_output() {
             match output {
                 Output::Reply { client, bytes } => around.transmit.to_client(&client, &[&bytes], Kind::Answer),
-                Output::OpenRelay { relay, from, transport: RelayTransport::Udp } => self.begin_opening(now, relay, from, around),
+                Output::OpenRelay { relay, from, transport: RelayTransport::Udp } => self.begin_opening(now, relay, from),
                 Output::OpenRelay { relay, from, transport: RelayTransport::Tcp } => {
-                    let opened = match from {
-                        RelaySource::Fresh { address } => around.transmit.streams.listen(around.registry, relay, address),
-                        // Ports are reserved for UDP only (RFC 6062 section 5.1).
-                        RelaySource::Reserved { .. } => Err(OpenError::NoReservation),
-                    };
+                    let RelaySource::Fresh { address } = from;
+                    let opened = around.transmit.streams.listen(around.registry, relay, address);
                     self.server.handle_relay_opened(now, relay, opened);
                 }
                 Output::ConnectPeer { connection, relay, peer } => {
@@ -386,7 +347,7 @@ impl Relaying {
         if !around.mesh.reaches(shard) {
             // A client may have made the number up.
             if let ShardMessage::Refresh { client, request, .. } = message {
-                self.server.handle_shard_message(now, ShardMessage::Unknown { client, request });
+                self.server.handle_shard_message(now, ShardMessage::NotMoved { client, request, why: NotMoved::Unknown });
             }
             return;
         }
@@ -431,17 +392,10 @@ impl Relaying {
         }
     }
 
-    fn begin_opening(&mut self, now: Now, relay: RelayPort, from: RelaySource, around: &mut Surroundings<'_>) {
+    fn begin_opening(&mut self, now: Now, relay: RelayPort, from: RelaySource) {
         match from {
             RelaySource::Fresh { address } if self.opening.len() < self.opening_max => self.opening.push_back((relay, address)),
             RelaySource::Fresh { .. } => self.server.handle_relay_opened(now, relay, Err(OpenError::Failed)),
-            RelaySource::Reserved { token, shard } => {
-                if around.mesh.send(shard, Message::ReservationWanted { token, relay, to: self.shard }) {
-                    self.awaited.push(relay);
-                } else {
-                    self.server.handle_relay_opened(now, relay, Err(OpenError::NoReservation));
-                }
-            }
         }
     }
 
@@ -462,7 +416,6 @@ impl Relaying {
 
     fn close(&mut self, relay: RelayPort, around: &mut Surroundings<'_>) {
         self.opening.retain(|(opening, _)| *opening != relay);
-        self.awaited.retain(|awaited| *awaited != relay);
         if around.transmit.streams.unlisten(around.registry, relay) {
             return;
         }

@@ -266,8 +266,6 @@ impl Shard {
                     around.sfu.handle_mesh(now, message, &mut out);
                 }
                 Message::Stream(connection) => relaying.adopt_client(now, *connection, &mut around),
-                Message::ReservationWanted { token, relay, to } => relaying.reservation_wanted(now, token, relay, to, &mut around),
-                Message::ReservationMoved { relay, socket } => relaying.reservation_moved(now, relay, socket, &mut around),
                 Message::Turn { message, sockets } => relaying.shard_message(now, message, sockets, &mut around),
                 Message::ToRelay { relayed, media, datagram } => {
                     relaying.media_datagram(now, relayed, media, datagram.bytes(), &mut around);

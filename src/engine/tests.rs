@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use pointsman_sfu::{Command, ParticipantId};
+use pointsman_turn::PeerRules;
 use pointsman_turn::config::Secret;
 use pointsman_wire::channel_data;
 use pointsman_wire::stun::attribute::Type;
@@ -22,9 +23,8 @@ fn config(listen: &[&str]) -> EngineConfig {
     let turn = pointsman_turn::Config {
         realm: "test".to_owned(),
         users: vec![("alice".to_owned(), Secret("secret".to_owned()))],
-        relay_v4: Some(Ipv4Addr::LOCALHOST),
-        relay_v6: Some(Ipv6Addr::LOCALHOST),
-        allowed_peers: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        relay_addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        peers: PeerRules { allowed: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()], ..PeerRules::default() },
         ..pointsman_turn::Config::default()
     };
     EngineConfig {

@@ -4,12 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pointsman_wire::clock::Now;
 use pointsman_wire::net::FiveTuple;
 use pointsman_wire::stun::TransactionId;
 use pointsman_wire::stun::attribute::Family;
 
 use crate::auth::{self, Integrity, LongTermKey};
-use crate::verdict::{RelayPort, ReservationToken};
+use crate::mobility::Ticket;
+use crate::peers::Judgement;
+use crate::verdict::{ConnectionId, RelayPort, RelayTransport, ReservationToken};
+use crate::view::Traffic;
 
 /// After a channel's end its number and its peer stay tied for so long, so that late packets cannot reach a new peer
 /// (RFC 8656 section 12).
@@ -45,10 +49,59 @@ pub(crate) struct Allocation {
     pub(crate) expires: Instant,
     /// How its client protects messages.
     pub(crate) style: ReplyStyle,
-    /// `Some` until its sockets are open.
+    /// Tells it from others that had its index.
+    pub(crate) generation: u32,
+    pub(crate) transport: RelayTransport,
+    /// `Some` until its sockets are open, when the answer waits for them.
     pub(crate) opening: Option<Opening>,
+    /// The port next to the first relay's, ours but not promised to anybody yet.
+    pub(crate) next_port: Option<SocketAddr>,
+    /// Requests that wait for a socket.
+    pub(crate) waiting: Vec<Box<[u8]>>,
+    /// RFC 8016: its client's connection is gone.
+    pub(crate) parked: bool,
+    pub(crate) tickets: Tickets,
+    /// RFC 6062: connections with its peers, in every state.
+    pub(crate) connections: Vec<ConnectionId>,
+    pub(crate) traffic: Traffic,
+    to_peers: Meter,
+    to_client: Meter,
+    /// In order of the address.
     permissions: Vec<Permission>,
+    /// In order of the number.
     channels: Vec<Channel>,
+    /// The channels' peers, in order, with the number.
+    channels_by_peer: Vec<(SocketAddr, u16)>,
+}
+
+/// The tickets of a mobile allocation (RFC 8016).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tickets {
+    /// The one given last.
+    pub(crate) current: Option<Ticket>,
+    /// The one shown last: good until the current one is shown, for the answer that told it may have been lost.
+    pub(crate) previous: Option<Ticket>,
+}
+
+/// Bytes of the running second, one way (coturn: `max-bps` counts so).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Meter {
+    second: u64,
+    bytes: u64,
+}
+
+impl Meter {
+    /// May so many more bytes pass in this second?
+    fn take(&mut self, second: u64, bytes: u64, bps: u64) -> bool {
+        if self.second != second {
+            *self = Self { second, bytes: 0 };
+        }
+        if self.bytes + bytes > bps {
+            return false;
+        }
+        self.bytes += bytes;
+        true
+    }
 }
 
 /// A relayed transport address of an allocation.
@@ -56,16 +109,15 @@ pub(crate) struct Allocation {
 pub(crate) struct OwnRelay {
     pub(crate) family: Family,
     pub(crate) port: RelayPort,
+    /// As clients and peers know it.
+    pub(crate) shown: SocketAddr,
 }
 
-/// What an Allocate still waits for, and how to answer it.
+/// How an Allocate goes on while its sockets are being opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) tries_left: u8,
     pub(crate) even_port: EvenPort,
-    pub(crate) additional: Option<Family>,
-    /// The relay at the next port, on its way to become a reservation.
-    pub(crate) next_port: Option<RelayPort>,
 }
 
 /// How the client protects its messages: answers are protected alike.
@@ -87,8 +139,8 @@ pub(crate) enum EvenPort {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Permission {
     pub(crate) peer: IpAddr,
-    /// Only our own media and relay ports, the address being ours.
-    pub(crate) own_ports_only: bool,
+    /// Which of its ports are open.
+    pub(crate) judgement: Judgement,
     expires: Instant,
 }
 
@@ -96,6 +148,8 @@ pub(crate) struct Permission {
 pub(crate) struct Channel {
     pub(crate) number: u16,
     pub(crate) peer: SocketAddr,
+    /// The peer is our own media.
+    pub(crate) media: bool,
     expires: Instant,
 }
 
@@ -122,7 +176,9 @@ pub(crate) struct Beginning<'a> {
     pub(crate) lifetime_s: u32,
     pub(crate) expires: Instant,
     pub(crate) style: ReplyStyle,
-    pub(crate) opening: Opening,
+    pub(crate) generation: u32,
+    pub(crate) transport: RelayTransport,
+    pub(crate) opening: Option<Opening>,
 }
 
 impl Allocation {
@@ -143,9 +199,20 @@ impl Allocation {
             lifetime_s: from.lifetime_s,
             expires: from.expires,
             style: from.style,
-            opening: Some(from.opening),
+            generation: from.generation,
+            transport: from.transport,
+            opening: from.opening,
+            next_port: None,
+            waiting: Vec::new(),
+            parked: false,
+            tickets: Tickets::default(),
+            connections: Vec::new(),
+            traffic: Traffic::default(),
+            to_peers: Meter::default(),
+            to_client: Meter::default(),
             permissions: Vec::new(),
             channels: Vec::new(),
+            channels_by_peer: Vec::new(),
         }
     }
 
@@ -155,13 +222,44 @@ impl Allocation {
     }
 
     /// The relay that speaks this family.
-    pub(crate) fn relay(&self, family: Family) -> Option<RelayPort> {
-        self.relays.iter().flatten().find(|relay| relay.family == family).map(|relay| relay.port)
+    pub(crate) fn relay(&self, family: Family) -> Option<OwnRelay> {
+        self.relays.iter().flatten().find(|relay| relay.family == family).copied()
+    }
+
+    /// Counts payload on its way to a peer; false: it is more than the allocation may send in this second.
+    pub(crate) fn count_to_peer(&mut self, now: Now, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        if self.bps > 0 && !self.to_peers.take(now.unix.as_secs(), bytes, self.bps) {
+            return false;
+        }
+        self.traffic.packets_to_peers += 1;
+        self.traffic.bytes_to_peers += bytes;
+        true
+    }
+
+    /// The same for payload on its way to the client.
+    pub(crate) fn count_to_client(&mut self, now: Now, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        if self.bps > 0 && !self.to_client.take(now.unix.as_secs(), bytes, self.bps) {
+            return false;
+        }
+        self.traffic.packets_to_client += 1;
+        self.traffic.bytes_to_client += bytes;
+        true
     }
 
     /// The live permission for a peer's address; its port does not matter (RFC 8656 section 9).
     pub(crate) fn permission(&self, now: Instant, peer: IpAddr) -> Option<Permission> {
-        self.permissions.iter().find(|p| p.peer == peer && p.expires > now).copied()
+        let at = self.permissions.binary_search_by(|p| p.peer.cmp(&peer)).ok()?;
+        self.permissions.get(at).filter(|p| p.expires > now).copied()
+    }
+
+    pub(crate) fn permissions(&self, now: Instant) -> usize {
+        self.permissions.iter().filter(|p| p.expires > now).count()
+    }
+
+    pub(crate) fn channels(&self, now: Instant) -> usize {
+        self.channels.iter().filter(|c| c.expires > now).count()
     }
 
     /// Are there places for `wanted`, counting those that are there already once?
@@ -172,26 +270,31 @@ impl Allocation {
     }
 
     /// Installs or refreshes a permission. The caller has made sure of the room.
-    pub(crate) fn permit(&mut self, peer: IpAddr, own_ports_only: bool, expires: Instant) {
-        match self.permissions.iter_mut().find(|p| p.peer == peer) {
-            Some(permission) => *permission = Permission { peer, own_ports_only, expires },
-            None => self.permissions.push(Permission { peer, own_ports_only, expires }),
+    pub(crate) fn permit(&mut self, peer: IpAddr, judgement: Judgement, expires: Instant) {
+        let permission = Permission { peer, judgement, expires };
+        match self.permissions.binary_search_by(|p| p.peer.cmp(&peer)) {
+            Ok(at) => self.permissions[at] = permission,
+            Err(at) => self.permissions.insert(at, permission),
         }
     }
 
     /// The live channel of this number.
-    pub(crate) fn channel(&self, now: Instant, number: u16) -> Option<&Channel> {
-        self.channels.iter().find(|c| c.number == number && c.expires > now)
+    pub(crate) fn channel(&self, now: Instant, number: u16) -> Option<Channel> {
+        let at = self.channels.binary_search_by_key(&number, |c| c.number).ok()?;
+        self.channels.get(at).filter(|c| c.expires > now).copied()
     }
 
     /// The number of the live channel to this peer.
     pub(crate) fn channel_to(&self, now: Instant, peer: SocketAddr) -> Option<u16> {
-        self.channels.iter().find(|c| c.peer == peer && c.expires > now).map(|c| c.number)
+        let at = self.channels_by_peer.binary_search_by(|(of, _)| of.cmp(&peer)).ok()?;
+        let (_, number) = *self.channels_by_peer.get(at)?;
+        self.channel(now, number).map(|_| number)
     }
 
     /// May this number be bound to this peer? Forgets channels whose quarantine is over.
     pub(crate) fn may_bind(&mut self, now: Instant, number: u16, peer: SocketAddr, channels_max: usize) -> Result<(), BindError> {
         self.channels.retain(|c| c.expires + CHANNEL_QUARANTINE > now);
+        self.sort_channels();
         match self.channels.iter().find(|c| c.number == number || c.peer == peer) {
             // There is at most one channel per number and per peer, so one that fits both is the only one that could clash.
             Some(channel) if channel.number == number && channel.peer == peer => Ok(()),
@@ -202,10 +305,19 @@ impl Allocation {
     }
 
     /// Binds or refreshes. The caller has asked [`Self::may_bind`].
-    pub(crate) fn bind(&mut self, number: u16, peer: SocketAddr, expires: Instant) {
+    pub(crate) fn bind(&mut self, number: u16, peer: SocketAddr, media: bool, expires: Instant) {
         match self.channels.iter_mut().find(|c| c.number == number) {
             Some(channel) => channel.expires = expires,
-            None => self.channels.push(Channel { number, peer, expires }),
+            None => self.channels.push(Channel { number, peer, media, expires }),
         }
+        self.sort_channels();
+    }
+
+    /// Orders the channels for the packet path's searches.
+    fn sort_channels(&mut self) {
+        self.channels.sort_unstable_by_key(|c| c.number);
+        self.channels_by_peer.clear();
+        self.channels_by_peer.extend(self.channels.iter().map(|c| (c.peer, c.number)));
+        self.channels_by_peer.sort_unstable();
     }
 }

@@ -1,9 +1,9 @@
 //! What an operator may decide.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use crate::peers::AddressRange;
+use crate::peers::PeerRules;
 use crate::realms::{OauthKey, Realm};
 
 /// A password or shared secret: never shown.
@@ -16,19 +16,72 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// An address by which the world knows one of ours (coturn: `external-ip`). In what clients are told the private one is replaced by
+/// the public one, in what clients say the public one by the private one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct External {
+    pub public: IpAddr,
+    /// `None`: every relay address of the family.
+    pub private: Option<IpAddr>,
+}
+
+/// The family of a relay whose client asks for none (coturn: `allocation-default-address-family`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DefaultFamily {
+    /// As RFC 8656 section 7.2 has it.
+    #[default]
+    V4,
+    V6,
+    /// That of the client's own path (coturn: also `keep-address-family`).
+    Keep,
+}
+
+/// Two addresses and two ports of this server, on which RFC 5780's tests are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatDiscovery {
+    /// Of one family.
+    pub addresses: [IpAddr; 2],
+    pub ports: [u16; 2],
+}
+
 /// The settings of a server. Limits are per shard.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Protection space of the credentials (coturn: `realm`), at most 128 bytes: it is sent to strangers.
     pub realm: String,
-    /// Local address that relay sockets of IPv4 bind to; may be the wildcard (coturn: `relay-ip`). `None`: no IPv4 relays (440).
-    pub relay_v4: Option<Ipv4Addr>,
-    /// The same for IPv6.
-    pub relay_v6: Option<Ipv6Addr>,
-    /// Shown as relayed address instead of `relay_v4`, for servers behind NAT (coturn: `external-ip`).
-    pub public_v4: Option<Ipv4Addr>,
-    /// The same for IPv6.
-    pub public_v6: Option<Ipv6Addr>,
+    /// Local addresses that relay sockets bind to; a family's are taken in turn. A wildcard stands for the address at which the client
+    /// reached us (coturn: `relay-ip`). No address of a family: no relays of it (440).
+    pub relay_addresses: Vec<IpAddr>,
+    /// For servers behind NAT.
+    pub external: Vec<External>,
+    pub default_family: DefaultFamily,
+    /// Relays over UDP; off: 442 (coturn: the absence of `no-udp-relay`).
+    pub udp_relay: bool,
+    /// Relays over TCP (RFC 6062), for clients over TCP and TLS; off: 442 (coturn: the absence of `no-tcp-relay`).
+    pub tcp_relay: bool,
+    /// Open a UDP relay's socket with the first permission or channel that needs it: calls that end at our own media never do. Off: with
+    /// the allocation, when a port that another process has can still be exchanged for another.
+    pub lazy_relays: bool,
+    /// Connections with peers of one allocation (RFC 6062), those being made included.
+    pub connections_max: usize,
+    /// Clients may take their allocations to another address (RFC 8016; coturn: `mobility`). Off: 405.
+    pub mobility: bool,
+    /// How long an allocation with a ticket outlives its client's connection.
+    pub parked_lifetime_s: u32,
+    /// Allocations that may wait so.
+    pub parked_max: usize,
+    /// Allocate is answered with 300 and the next of these that is of the client's family (coturn: `alternate-server`). Empty: served here.
+    pub alternate_servers: Vec<SocketAddr>,
+    /// The same for clients over TLS and DTLS; empty: the list above (coturn: `tls-alternate-server`).
+    pub tls_alternate_servers: Vec<SocketAddr>,
+    /// Answer RFC 5780's tests; one for each family (coturn: `rfc5780`).
+    pub nat_discovery: Vec<NatDiscovery>,
+    /// Relay without permissions (coturn: `server-relay`). What any peer sends to a relayed address reaches the client.
+    pub server_relay: bool,
+    /// Tell of allocations with [`Output::Note`](crate::Output::Note).
+    pub notes: bool,
+    /// Shards of the server: ids that name others are refused. At most 256.
+    pub shards: u16,
     /// Ports of relayed addresses (coturn: `min-port`, `max-port`). Default: the dynamic ports, as RFC 8656 section 7.2 recommends.
     pub relay_ports: RangeInclusive<u16>,
     /// Names and passwords (coturn: `user`).
@@ -88,10 +141,7 @@ pub struct Config {
     /// Our own media addresses: where we listen, and what we announce. Always allowed as peers, so that relayed calls reach us;
     /// of other ports at the same addresses only relay ports are.
     pub media: Vec<SocketAddr>,
-    /// Peers allowed although denied by default or by `denied_peers` (coturn: `allowed-peer-ip`, `allow-loopback-peers`).
-    pub allowed_peers: Vec<AddressRange>,
-    /// Peers denied besides those denied by default (coturn: `denied-peer-ip`).
-    pub denied_peers: Vec<AddressRange>,
+    pub peers: PeerRules,
     /// Lifetime of an allocation whose client asks for none or for less. RFC 8656 section 7.2: ten minutes.
     pub lifetime_s_default: u32,
     /// Longest lifetime given (coturn: `max-allocate-lifetime`).
@@ -106,7 +156,7 @@ pub struct Config {
     pub allocations_max: usize,
     /// Peers' addresses that one allocation may have permissions for.
     pub permissions_max: usize,
-    /// Channels of one allocation. They are searched in line, so not thousands.
+    /// Channels of one allocation.
     pub channels_max: usize,
     /// Reserved ports that nobody has claimed yet.
     pub reservations_max: usize,
@@ -128,10 +178,22 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             realm: "pointsman".to_owned(),
-            relay_v4: None,
-            relay_v6: None,
-            public_v4: None,
-            public_v6: None,
+            relay_addresses: Vec::new(),
+            external: Vec::new(),
+            default_family: DefaultFamily::V4,
+            udp_relay: true,
+            tcp_relay: false,
+            lazy_relays: true,
+            connections_max: 64,
+            mobility: false,
+            parked_lifetime_s: 300,
+            parked_max: 1_000,
+            alternate_servers: Vec::new(),
+            tls_alternate_servers: Vec::new(),
+            nat_discovery: Vec::new(),
+            server_relay: false,
+            notes: false,
+            shards: 1,
             relay_ports: 49152..=65535,
             users: Vec::new(),
             shared_secrets: Vec::new(),
@@ -159,8 +221,7 @@ impl Default for Config {
             total_quota: 0,
             user_quota: 1_000,
             media: Vec::new(),
-            allowed_peers: Vec::new(),
-            denied_peers: Vec::new(),
+            peers: PeerRules::default(),
             lifetime_s_default: 600,
             lifetime_s_max: 3600,
             permission_lifetime_s: 300,

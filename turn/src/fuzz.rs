@@ -13,6 +13,7 @@ use pointsman_wire::stun::{self, Message, Writer};
 use crate::auth::{Auth, LongTermKey};
 use crate::config::{Config, Secret};
 use crate::ledger::Ledger;
+use crate::peers::{PeerDefault, PeerRules};
 use crate::realms::{OauthKey, Realm, TokenAlgorithm};
 use crate::server::Server;
 use crate::verdict::{KeyAnswer, Output, RelayPort, RelaySource, Verdict};
@@ -62,7 +63,7 @@ fn check(server: &Server, verdict: &Verdict, datagram: &[u8]) {
         }
         Verdict::ToMedia { payload: Range { start, end }, .. } => assert!(start <= end && *end <= datagram.len()),
         Verdict::ReplyFrom { client, to, .. } => assert_eq!(client.remote.ip(), to.ip()),
-        Verdict::Reply { .. } => assert!(server.scratch().len() >= 20 && server.scratch().len() <= 512),
+        Verdict::Reply { .. } => assert!(server.scratch().len() >= 20 && server.scratch().len() <= 2_048),
         Verdict::Indication { padding, .. } => assert_eq!((datagram.len() + padding) % 4, 0),
         Verdict::ToClient { .. } | Verdict::Handled | Verdict::Drop(_) => {}
     }
@@ -80,9 +81,6 @@ fn drain(server: &mut Server, now: Now, open: &mut Vec<RelayPort>) {
                 } else {
                     server.handle_relay_opened(now, relay, Err(crate::OpenError::InUse));
                 }
-            }
-            Output::OpenRelay { relay, from: RelaySource::Reserved { .. }, .. } => {
-                server.handle_relay_opened(now, relay, Err(crate::OpenError::NoReservation));
             }
             Output::LookupKey { lookup, .. } => server.handle_key(now, lookup, KeyAnswer::Unknown),
             Output::CloseRelay { relay } => {
@@ -135,8 +133,8 @@ fn client(who: u8) -> FiveTuple {
 
 fn config() -> Config {
     Config {
-        relay_v4: Some([192, 0, 2, 1].into()),
-        relay_v6: Some(std::net::Ipv6Addr::LOCALHOST),
+        relay_addresses: vec![[192, 0, 2, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()],
+        peers: PeerRules { default: PeerDefault::Public, ..PeerRules::default() },
         realm: "example.org".to_owned(),
         users: vec![("alice".to_owned(), Secret("wonderland".to_owned()))],
         shared_secrets: vec![Secret("secret".to_owned())],

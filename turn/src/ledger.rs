@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pointsman_wire::stun::attribute::Family;
 
+use crate::reservations::Reservations;
+
 /// Words of a bitmap that has a bit for every port.
 const WORDS: usize = 65_536 / 64;
 /// The bits of even ports in a word.
@@ -66,6 +68,7 @@ pub struct Ledger {
     /// Of IPv4, then IPv6.
     ports: [Mutex<Ports>; 2],
     accounts: Mutex<Accounts>,
+    pub(crate) reservations: Reservations,
 }
 
 /// A set bit is a free port.
@@ -90,7 +93,13 @@ impl Ledger {
     /// `relay_ports` are those that relays may have, both ends included (coturn: `min-port`, `max-port`).
     pub fn new(relay_ports: RangeInclusive<u16>) -> Self {
         let ports = || Mutex::new(Ports::new(&relay_ports));
-        Self { first: *relay_ports.start(), last: *relay_ports.end(), ports: [ports(), ports()], accounts: Mutex::default() }
+        Self {
+            first: *relay_ports.start(),
+            last: *relay_ports.end(),
+            ports: [ports(), ports()],
+            accounts: Mutex::default(),
+            reservations: Reservations::default(),
+        }
     }
 
     /// Takes a free port, each as likely as any other, so that one says nothing about the next; `random` must be unpredictable.

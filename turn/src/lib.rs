@@ -12,13 +12,15 @@
 mod allocation;
 mod auth;
 pub mod config;
+mod external;
 #[cfg(any(test, feature = "fuzz"))]
 mod fuzz;
 pub mod ledger;
 mod limiter;
-mod moving;
+mod mobility;
 pub mod peers;
 pub mod realms;
+mod reservations;
 mod rng;
 mod server;
 pub mod stats;
@@ -34,8 +36,8 @@ pub use config::Config;
 #[cfg(any(test, feature = "fuzz"))]
 pub use fuzz::fuzz;
 pub use ledger::{Ledger, PortWish, Quota, QuotaError};
-pub use moving::{Moved, ShardMessage};
-pub use peers::AddressRange;
+pub use mobility::{Moved, NotMoved, ShardMessage};
+pub use peers::{AddressRange, PeerDefault, PeerRules};
 pub use realms::{OauthKey, Realm, RealmRange, Rules, TokenAlgorithm};
 pub use server::Server;
 pub use stats::{DropReason, Stats};

@@ -7,6 +7,20 @@ pub(crate) struct Rng {
     counter: u64,
 }
 
+/// Hides a byte among random ones: who does not have the seed cannot tell it from another random byte.
+pub(crate) struct Masks(hmac::Key);
+
+impl Masks {
+    pub(crate) fn new(seed: &[u8; 32]) -> Self {
+        let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, seed), b"masks");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+    }
+
+    pub(crate) fn mask(&self, random: [u8; 3]) -> u8 {
+        hmac::sign(&self.0, &random).as_ref().first().copied().unwrap_or(0)
+    }
+}
+
 impl Rng {
     /// The same seed and purpose give the same numbers; other purposes of one seed are unrelated.
     pub(crate) fn new(seed: &[u8; 32], purpose: &[u8]) -> Self {
@@ -21,11 +35,5 @@ impl Rng {
         let mut bytes = [0; N];
         bytes.copy_from_slice(&block.as_ref()[..N]);
         bytes
-    }
-
-    /// Evenly among `0..bound`; the bias is below 2^-48 for the bounds of ports.
-    pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        let wide = u128::from(u64::from_be_bytes(self.bytes())) * u128::from(bound);
-        u32::try_from(wide >> 64).unwrap_or(0)
     }
 }

@@ -1,9 +1,23 @@
-//! The server: dispatch, and the path of relayed data. Requests are in `requests`, Allocate in `allocate`, answers in `reply`.
+//! The server: its tables, and what is handed on to which part.
+//!
+//! ```text
+//! data ── relayed payload, both ways            relays ─ ports and sockets
+//! requests ── Refresh, permissions, channels    connections ─ RFC 6062     moves ─ RFC 8016
+//!   allocate, endings ── allocations come, go   discovery ─ Binding, RFC 5780, ALTERNATE-SERVER
+//!   reply ── answers                            views ─ for operators
+//! ```
 
 mod allocate;
+mod connections;
 mod credentials;
+mod data;
+mod discovery;
+mod endings;
+mod moves;
+mod relays;
 mod reply;
 mod requests;
+mod views;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,33 +27,31 @@ use std::time::Instant;
 use foldhash::fast::FixedState;
 use slab::Slab;
 
-use pointsman_wire::channel_data::{self, ChannelData};
 use pointsman_wire::clock::{Now, Wheel};
 use pointsman_wire::demux;
 use pointsman_wire::net::{FiveTuple, ShardId};
-use pointsman_wire::stun::attribute::{Family, Type};
-use pointsman_wire::stun::{Class, Message, Method, TransactionId, Writer};
+use pointsman_wire::stun::{Class, Message, Method};
 
 use crate::allocation::Allocation;
 use crate::auth::{Attempt, Auth};
 use crate::config::Config;
+use crate::external::Externals;
 use crate::ledger::Ledger;
 use crate::limiter::Limiter;
-use crate::moving::ShardMessage;
+use crate::mobility::Handle;
 use crate::peers::PeerPolicy;
-use crate::rng::Rng;
+use crate::rng::{Masks, Rng};
 use crate::stats::{DropReason, Stats};
-use crate::verdict::{ConnectError, ConnectionId, Icmp, Output, RelayPort, ReservationToken, Verdict};
-use crate::view::{AllocationId, AllocationView};
+use crate::verdict::{ConnectionId, Output, ReservationToken, Verdict};
+use connections::Connection;
+use relays::Relay;
 
-/// The longest answer: an Allocate success with two addresses and a token takes 200 bytes, a challenge 100 and the realm.
-const SCRATCH_LEN: usize = 512;
+/// The longest answer: RFC 5780's padding; without it an Allocate success with two addresses, a token and a ticket takes 250 bytes, a
+/// challenge 100 and the realm.
+const SCRATCH_LEN: usize = 2_048;
 
-/// The most that a UDP datagram over IPv4 carries.
-const DATAGRAM_MAX: usize = 65_507;
-
-/// Attributes that a Send indication may have (RFC 8656 section 11.2).
-const SEND_ATTRIBUTES: [Type; 3] = [Type::XOR_PEER_ADDRESS, Type::DATA, Type::DONT_FRAGMENT];
+/// Allocations by their clients.
+type Clients = HashMap<FiveTuple, u32, FixedState>;
 
 /// A TURN server for one shard.
 pub struct Server {
@@ -49,11 +61,26 @@ pub struct Server {
     peers: PeerPolicy,
     rng: Rng,
     limiter: Limiter,
-    clients: HashMap<FiveTuple, u32, FixedState>,
+    externals: Externals,
+    clients: Clients,
     allocations: Slab<Allocation>,
+    allocation_generation: u32,
     relays: Slab<Relay>,
     relay_generation: u32,
-    /// In order of expiry: all live equally long.
+    /// Allocations by the addresses that are told of their relays.
+    relayed: HashMap<SocketAddr, u32, FixedState>,
+    /// Whose turn it is among the relay addresses of IPv4 and IPv6, and among alternate servers.
+    relay_turns: [usize; 2],
+    alternate_turn: usize,
+    /// Allocations by their tickets (RFC 8016).
+    tickets: HashMap<Handle, u32, FixedState>,
+    /// Allocations that wait for their clients to come back.
+    parked: usize,
+    /// With peers (RFC 6062), and the clients' data connections that carry them.
+    connections: HashMap<ConnectionId, Connection, FixedState>,
+    joined: HashMap<FiveTuple, ConnectionId, FixedState>,
+    masks: Masks,
+    /// Made here, in order of expiry: all live equally long.
     reservations: VecDeque<Reservation>,
     /// Ports and quotas, which all shards share.
     ledger: Arc<Ledger>,
@@ -74,27 +101,10 @@ pub struct Server {
     draining: bool,
 }
 
-/// One relayed transport address.
-#[derive(Debug)]
-struct Relay {
-    generation: u32,
-    family: Family,
-    owner: RelayOwner,
-    /// `None` until its socket is open.
-    local: Option<SocketAddr>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RelayOwner {
-    Allocation(u32),
-    Reservation,
-}
-
 /// A port kept for whoever shows its token (RFC 8656 section 7.2).
 #[derive(Debug)]
 struct Reservation {
     token: ReservationToken,
-    relay: RelayPort,
     expires: Instant,
 }
 
@@ -104,23 +114,35 @@ enum Timer {
     Allocation(u32),
     Reservations,
     Lookups,
+    /// This connection may be due.
+    Connection(ConnectionId),
 }
 
 impl Server {
     /// All shards of one server get the same `ledger`, made for `config.relay_ports`. `seed` is secret and random; shards of one server get the same, so that they accept each other's nonces.
-    /// Only the low byte of `shard` goes into reservation tokens: 256 shards at most.
+    /// Only the low byte of `shard` goes into tickets and connections' ids: 256 shards at most.
     pub fn new(config: Config, ledger: Arc<Ledger>, seed: [u8; 32], shard: ShardId, now: Now) -> Self {
         let mut rng = Rng::new(&seed, &[b"shard ".as_slice(), &shard.0.to_be_bytes()].concat());
-        let [hash_limiter, hash_clients] = [(); 2].map(|()| u64::from_be_bytes(rng.bytes()));
+        let [limiter, clients, relayed, tickets, connections, joined] = [(); 6].map(|()| u64::from_be_bytes(rng.bytes()));
         let per_s = config.unauthenticated_answers_per_s_max;
         Self {
             auth: Auth::new(&config, &seed, now.mono),
             peers: PeerPolicy::new(&config),
-            limiter: Limiter::new(now.mono, per_s, config.unauthenticated_answers_burst_max, hash_limiter),
-            clients: HashMap::with_hasher(FixedState::with_seed(hash_clients)),
+            limiter: Limiter::new(now.mono, per_s, config.unauthenticated_answers_burst_max, limiter),
+            externals: Externals::new(&config),
+            clients: HashMap::with_hasher(FixedState::with_seed(clients)),
             allocations: Slab::new(),
+            allocation_generation: 0,
             relays: Slab::new(),
             relay_generation: 0,
+            relayed: HashMap::with_hasher(FixedState::with_seed(relayed)),
+            relay_turns: [0; 2],
+            alternate_turn: 0,
+            tickets: HashMap::with_hasher(FixedState::with_seed(tickets)),
+            parked: 0,
+            connections: HashMap::with_hasher(FixedState::with_seed(connections)),
+            joined: HashMap::with_hasher(FixedState::with_seed(joined)),
+            masks: Masks::new(&seed),
             reservations: VecDeque::new(),
             ledger,
             timers: Wheel::new(now.mono),
@@ -150,59 +172,9 @@ impl Server {
         self.verdict(decided)
     }
 
-    /// A datagram that arrived on a relay's socket (RFC 8656 section 11.3).
-    pub fn handle_peer_datagram(&mut self, now: Now, relay: RelayPort, peer: SocketAddr, datagram: &[u8]) -> Verdict {
-        let decided = self.relay_to_client(now, relay, peer, datagram);
-        self.verdict(decided)
-    }
-
     /// Refuses new allocations with 403 from now on; those that there are go on. For a server that is to be replaced.
     pub fn refuse_new(&mut self) {
         self.draining = true;
-    }
-
-    /// A client's TCP or TLS connection or DTLS association is gone: its allocation goes, unless mobility keeps it.
-    pub fn handle_client_closed(&mut self, _now: Now, client: FiveTuple) {
-        if let Some(index) = self.clients.get(&client).copied() {
-            self.delete(index);
-        }
-    }
-
-    /// An ICMP error about a datagram that this relay sent to the peer (RFC 8656 section 11.5).
-    pub fn handle_peer_error(&mut self, _now: Now, _relay: RelayPort, _peer: SocketAddr, _icmp: Icmp) -> Verdict {
-        self.verdict(Err(DropReason::UnknownRelay))
-    }
-
-    /// Our media has `len` bytes for the client behind `relayed`, from the address `media` that the client knows as its peer. The
-    /// verdict is [`Verdict::ToClient`] or [`Verdict::Indication`], as for a datagram from a peer.
-    pub fn handle_media_datagram(&mut self, _now: Now, _relayed: SocketAddr, _media: SocketAddr, _len: usize) -> Verdict {
-        self.verdict(Err(DropReason::UnknownRelay))
-    }
-
-    /// The end of [`Output::ConnectPeer`].
-    pub fn handle_peer_connected(&mut self, _now: Now, _connection: ConnectionId, _result: Result<(), ConnectError>) {}
-
-    /// A peer connected to a TCP relay: `None` means close it; else its client is told, and nothing is read from the peer before
-    /// [`Output::Join`] (RFC 6062 section 5.3).
-    pub fn handle_peer_accepted(&mut self, _now: Now, _relay: RelayPort, _peer: SocketAddr) -> Option<ConnectionId> {
-        None
-    }
-
-    /// Either end of a connection with a peer is gone, joined or not, and the engine has closed both.
-    pub fn handle_connection_closed(&mut self, _now: Now, _connection: ConnectionId) {}
-
-    /// Another shard's [`Output::ToShard`]. Its sockets are asked for with [`Output::AdoptRelay`] before anything else happens.
-    pub fn handle_shard_message(&mut self, _now: Now, _message: ShardMessage) {}
-
-    /// All allocations of this shard, for the operator's view: not on the packet path.
-    pub fn allocations(&self, now: Now) -> impl Iterator<Item = AllocationView> {
-        let _ = now;
-        std::iter::empty()
-    }
-
-    /// Ends an allocation; false if there is none of this id.
-    pub fn kill(&mut self, _now: Now, _allocation: AllocationId) -> bool {
-        false
     }
 
     /// Time has come to [`Self::poll_timeout`].
@@ -212,6 +184,7 @@ impl Server {
                 Timer::Allocation(index) => self.allocation_due(now, index),
                 Timer::Reservations => self.reservations_due(now),
                 Timer::Lookups => self.lookups_due(now),
+                Timer::Connection(connection) => self.connection_due(now, connection),
             }
         }
     }
@@ -247,18 +220,6 @@ impl Server {
         })
     }
 
-    /// RFC 8656 section 12.6.
-    fn relay_channel_data(&mut self, now: Now, client: FiveTuple, datagram: &[u8]) -> Result<Verdict, DropReason> {
-        let message = ChannelData::parse(datagram).map_err(|_| DropReason::MalformedChannelData)?;
-        let allocation = self.allocation_of(&client).ok_or(DropReason::NoAllocation)?;
-        let channel = allocation.channel(now.mono, message.number).ok_or(DropReason::NoChannel)?;
-        let peer = channel.peer;
-        let relay = allocation.relay(Family::of(&peer.ip())).ok_or(DropReason::WrongFamily)?;
-        let payload = channel_data::HEADER_LEN..channel_data::HEADER_LEN + message.data.len();
-        self.count_to_peer(payload.len());
-        Ok(Verdict::ToPeer { relay, peer, payload, dont_fragment: false })
-    }
-
     fn handle_stun(&mut self, now: Now, client: FiveTuple, datagram: &[u8]) -> Result<Verdict, DropReason> {
         let message = Message::parse(datagram).map_err(|_| DropReason::MalformedStun)?;
         if message.has_fingerprint() && !message.verify_fingerprint() {
@@ -273,84 +234,18 @@ impl Server {
             (Class::Indication, Method::BINDING) => Ok(Verdict::Handled),
             (Class::Request, Method::BINDING) if self.config.secure_stun => self.handle_secure_binding(now, client, &message),
             (Class::Request, Method::BINDING) => self.handle_binding(now, client, &message),
-            (Class::Request, Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND) => {
-                self.handle_request(now, client, &message)
-            }
+            (
+                Class::Request,
+                Method::ALLOCATE
+                | Method::REFRESH
+                | Method::CREATE_PERMISSION
+                | Method::CHANNEL_BIND
+                | Method::CONNECT
+                | Method::CONNECTION_BIND,
+            ) => self.handle_request(now, client, &message),
             // RFC 8489 section 6.3: a method that is not known is silently discarded.
             (Class::Request, _) => Err(DropReason::UnknownMethod),
             (Class::Indication | Class::Success | Class::Error, _) => Err(DropReason::UnexpectedClass),
         }
-    }
-
-    /// RFC 8656 section 11.2. DONT-FRAGMENT is understood; relay sockets leave fragmentation to the kernel's path discovery.
-    fn relay_send(&mut self, now: Now, client: FiveTuple, message: &Message<'_>) -> Result<Verdict, DropReason> {
-        if !message.unknown_required(&SEND_ATTRIBUTES).is_empty() {
-            return Err(DropReason::UnknownAttribute);
-        }
-        let mut peers = message.xor_addresses(Type::XOR_PEER_ADDRESS);
-        let (Some(Ok(peer)), None, Some(payload)) = (peers.next(), peers.next(), message.data_range()) else {
-            return Err(DropReason::BadSend);
-        };
-        let allocation = self.allocation_of(&client).ok_or(DropReason::NoAllocation)?;
-        let relay = allocation.relay(Family::of(&peer.ip())).ok_or(DropReason::WrongFamily)?;
-        let permission = allocation.permission(now.mono, peer.ip()).ok_or(DropReason::NoPermission)?;
-        if peer.port() == 0 || permission.own_ports_only && !self.peers.is_own_port(peer) {
-            return Err(DropReason::DeniedPeer);
-        }
-        self.count_to_peer(payload.len());
-        Ok(Verdict::ToPeer { relay, peer, payload, dont_fragment: message.has_dont_fragment() })
-    }
-
-    fn relay_to_client(&mut self, now: Now, relay: RelayPort, peer: SocketAddr, datagram: &[u8]) -> Result<Verdict, DropReason> {
-        let RelayOwner::Allocation(index) = self.relay(relay).ok_or(DropReason::UnknownRelay)?.owner else {
-            return Err(DropReason::UnknownRelay);
-        };
-        let allocation = self.allocations.get(index as usize).ok_or(DropReason::UnknownRelay)?;
-        let permission = allocation.permission(now.mono, peer.ip()).ok_or(DropReason::NoPermission)?;
-        if permission.own_ports_only && !self.peers.is_own_port(peer) {
-            return Err(DropReason::DeniedPeer);
-        }
-        let client = allocation.client;
-        let verdict = match allocation.channel_to(now.mono, peer) {
-            Some(number) => {
-                let header = channel_data::header(number, datagram.len()).filter(|head| head.len() + datagram.len() <= DATAGRAM_MAX);
-                Verdict::ToClient { client, header: header.ok_or(DropReason::TooLong)? }
-            }
-            None => self.indicate(client, peer, datagram.len())?,
-        };
-        self.stats.packets_to_clients_total += 1;
-        self.stats.bytes_to_clients_total += datagram.len() as u64;
-        Ok(verdict)
-    }
-
-    /// Writes the head of a Data indication (RFC 8656 section 11.3).
-    fn indicate(&mut self, client: FiveTuple, peer: SocketAddr, data_len: usize) -> Result<Verdict, DropReason> {
-        // Nobody answers an indication: its id need only be new.
-        self.indication = self.indication.wrapping_add(1);
-        let mut id = [0; 12];
-        id.copy_from_slice(&self.indication.to_be_bytes()[4..]);
-        let head = Writer::new(&mut self.scratch[..], Class::Indication, Method::DATA, TransactionId(id))
-            .xor_address(Type::XOR_PEER_ADDRESS, peer)
-            .finish_before_data(data_len);
-        self.scratch_len = head.map_err(|_| DropReason::TooLong)?;
-        let padded = data_len.next_multiple_of(4);
-        if self.scratch_len + padded > DATAGRAM_MAX {
-            return Err(DropReason::TooLong);
-        }
-        Ok(Verdict::Indication { client, padding: padded - data_len })
-    }
-
-    fn allocation_of(&self, client: &FiveTuple) -> Option<&Allocation> {
-        self.allocations.get(*self.clients.get(client)? as usize)
-    }
-
-    /// The relay, if this is still the one that had the number.
-    fn relay(&self, relay: RelayPort) -> Option<&Relay> {
-        self.relays.get(relay.index as usize).filter(|r| r.generation == relay.generation)
-    }
-
-    fn count_to_peer(&mut self, bytes: usize) {
-        self.stats.packets_to_peers_total += 1;
-        self.stats.bytes_to_peers_total += bytes as u64;
     }
 }

@@ -44,12 +44,20 @@ pub enum DropReason {
     StunOnly,
     /// The same Allocate again while its socket is being opened.
     Pending,
+    /// More than the allocation's bytes of this second.
+    Bandwidth,
+    /// The relay has no socket yet.
+    NotOpen,
+    /// From a peer, while the client is away with its ticket (RFC 8016).
+    Parked,
+    /// An ICMP error of a kind that clients are not told.
+    OtherIcmp,
     /// An answer did not fit its buffer: our mistake.
     ReplyTooLong,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::NotTurn,
         Self::MalformedStun,
         Self::MalformedChannelData,
@@ -70,6 +78,10 @@ impl DropReason {
         Self::LookupsFull,
         Self::StunOnly,
         Self::Pending,
+        Self::Bandwidth,
+        Self::NotOpen,
+        Self::Parked,
+        Self::OtherIcmp,
         Self::ReplyTooLong,
     ];
 
@@ -96,6 +108,10 @@ impl DropReason {
             Self::LookupsFull => "lookups_full",
             Self::StunOnly => "stun_only",
             Self::Pending => "pending",
+            Self::Bandwidth => "bandwidth",
+            Self::NotOpen => "not_open",
+            Self::Parked => "parked",
+            Self::OtherIcmp => "other_icmp",
             Self::ReplyTooLong => "reply_too_long",
         }
     }
@@ -111,13 +127,23 @@ pub struct Stats {
     pub allocations: u64,
     /// Gauge: the same by what their clients speak, indexed by [`Protocol`].
     pub allocations_by_protocol: [u64; PROTOCOLS.len()],
-    /// Gauge: relayed transport addresses, reserved ones included.
+    /// Gauge: relayed transport addresses, with or without a socket.
     pub relays: u64,
-    /// Gauge: ports reserved and not yet claimed.
+    /// Gauge: ports reserved by allocations of this shard; one that another shard's client claimed counts until its time is over.
     pub reservations: u64,
+    /// Gauge: connections with peers (RFC 6062), in every state.
+    pub connections: u64,
     pub allocations_total: u64,
     pub allocations_refused_total: u64,
     pub allocations_expired_total: u64,
+    pub connections_total: u64,
+    pub reservations_total: u64,
+    /// Allocations that moved to another 5-tuple (RFC 8016).
+    pub moves_total: u64,
+    /// Ports whose socket could not be opened although a client had been told of them.
+    pub relays_failed_total: u64,
+    /// Data indications that told of an ICMP error.
+    pub icmp_to_clients_total: u64,
     /// STUN Binding requests answered with success.
     pub bindings_total: u64,
     /// STUN Binding requests, answered or not.

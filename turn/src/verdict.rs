@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use pointsman_wire::net::{FiveTuple, ShardId};
 
-use crate::moving::ShardMessage;
+use crate::mobility::ShardMessage;
 use crate::stats::DropReason;
 use crate::view::Note;
 
@@ -19,21 +19,14 @@ pub struct RelayPort {
     pub generation: u32,
 }
 
-/// Names a reserved port (RFC 8656 section 18.10). Random but for the first byte, which is the shard that holds the socket.
+/// Names a reserved port (RFC 8656 section 18.10), on whichever shard it is shown. Random.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReservationToken(pub [u8; 8]);
-
-impl ReservationToken {
-    /// The shard that holds the socket.
-    pub fn shard(self) -> ShardId {
-        ShardId(u16::from(self.0[0]))
-    }
-}
 
 // Whoever knows a token may take the port: it is not shown.
 impl std::fmt::Debug for ReservationToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ReservationToken(shard {})", self.0[0])
+        f.write_str("ReservationToken")
     }
 }
 
@@ -43,8 +36,8 @@ pub enum Verdict {
     /// Send the bytes of `payload` from this relay's socket to the peer; with `dont_fragment` as one packet with DF set, or not
     /// at all (RFC 8656 section 14).
     ToPeer { relay: RelayPort, peer: SocketAddr, payload: Range<usize>, dont_fragment: bool },
-    /// Hand the bytes of `payload` to our own media as if they had come from `relayed` to `media`, which is the address as the
-    /// client names it: of our media, perhaps behind the public one.
+    /// Hand the bytes of `payload` to our own media as if they had come from `relayed` to `media`: our address as the client
+    /// names it, or the private one behind that.
     ToMedia { relayed: SocketAddr, media: SocketAddr, payload: Range<usize> },
     /// Send the header, then the whole datagram, to the client: ChannelData. Without padding: UDP needs none, and on a stream
     /// (RFC 8656 section 12.5) the engine pads to four bytes.
@@ -147,9 +140,6 @@ impl Icmp {
 pub enum RelaySource {
     /// Bind a socket to this address, exclusively: a port in use must fail with [`OpenError::InUse`].
     Fresh { address: SocketAddr },
-    /// Ask that shard for the socket: its engine calls [`Server::release_reservation`](crate::Server::release_reservation) and hands the socket over.
-    /// (A token of this very shard never comes out here.)
-    Reserved { token: ReservationToken, shard: ShardId },
 }
 
 /// Names a lookup of one server. A later one never has the same number.
@@ -183,8 +173,6 @@ impl std::fmt::Debug for KeyAnswer {
 pub enum OpenError {
     /// Another socket has the address: the server draws another port, so many times.
     InUse,
-    /// No such reservation, or no longer.
-    NoReservation,
     /// Out of descriptors, no such local address, not permitted: trying again will not help.
     Failed,
 }

@@ -184,6 +184,11 @@ impl Auth {
         realm.map_or_else(Quota::default, |realm| realm.quota)
     }
 
+    /// Does the message show a nonce that we made for this client?
+    pub(crate) fn knows_nonce(&self, unix: Duration, client: SocketAddr, message: &Message<'_>) -> bool {
+        message.nonce().is_some_and(|nonce| self.nonces.check(unix, client, nonce).is_some())
+    }
+
     /// RFC 8489 section 9.2.4, in its order. `held` is what the client's allocation was made with.
     pub(crate) fn check(
         &mut self,

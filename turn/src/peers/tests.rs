@@ -1,22 +1,31 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::External;
 
 const LISTENER: &str = "198.51.100.1";
 
 fn config() -> Config {
     Config {
-        relay_v4: Some([198, 51, 100, 1].into()),
-        relay_v6: Some("2001:db8:1::1".parse().unwrap()),
-        public_v4: Some([198, 51, 100, 2].into()),
+        relay_addresses: vec!["198.51.100.1".parse().unwrap(), "2001:db8:1::1".parse().unwrap()],
+        external: vec![External { public: "198.51.100.2".parse().unwrap(), private: None }],
+        peers: PeerRules { default: PeerDefault::Public, ..PeerRules::default() },
         relay_ports: 50000..=50999,
         media: vec!["198.51.100.1:3478".parse().unwrap(), "127.0.0.1:3478".parse().unwrap(), "[2001:db8:1::1]:3478".parse().unwrap()],
         ..Config::default()
     }
 }
 
+fn with(peers: PeerRules) -> Config {
+    Config { peers, ..config() }
+}
+
+fn ranges(list: &[&str]) -> Vec<AddressRange> {
+    list.iter().map(|range| range.parse().unwrap()).collect()
+}
+
 fn judge(config: &Config, peer: &str) -> Judgement {
-    PeerPolicy::new(config).judge(peer.parse().unwrap(), LISTENER.parse().unwrap())
+    PeerPolicy::new(config).judge(peer.parse().unwrap(), LISTENER.parse().unwrap(), "example.org")
 }
 
 #[test]
@@ -61,17 +70,18 @@ fn our_own_addresses_are_there_for_media_and_relays_only() {
 
 #[test]
 fn the_address_a_client_reached_us_at_is_ours_though_we_listen_on_any() {
-    let config = Config { media: vec!["0.0.0.0:3478".parse().unwrap()], relay_v4: Some(Ipv4Addr::UNSPECIFIED), ..Config::default() };
+    let config =
+        Config { media: vec!["0.0.0.0:3478".parse().unwrap()], relay_addresses: vec![Ipv4Addr::UNSPECIFIED.into()], ..Config::default() };
     let policy = PeerPolicy::new(&config);
     let listener = "203.0.113.7".parse().unwrap();
-    assert_eq!(policy.judge(listener, listener), Judgement::OwnPortsOnly);
+    assert_eq!(policy.judge(listener, listener, ""), Judgement::OwnPortsOnly);
     assert!(policy.is_own_port("203.0.113.7:3478".parse().unwrap()));
     assert!(!policy.is_own_port("203.0.113.7:22".parse().unwrap()));
 }
 
 #[test]
 fn allowed_peers_lift_what_is_denied_but_not_what_is_no_peer() {
-    let allow = |ranges: &[&str]| Config { allowed_peers: ranges.iter().map(|r| r.parse().unwrap()).collect(), ..config() };
+    let allow = |list: &[&str]| with(PeerRules { default: PeerDefault::Public, allowed: ranges(list), ..PeerRules::default() });
     let some = allow(&["127.0.0.0/8", "10.0.0.0/24", "fd00::/8"]);
     for peer in ["127.0.0.1", "127.9.9.9", "10.0.0.7", "fd12::1", "64:ff9b::10.0.0.7"] {
         assert_eq!(judge(&some, peer), Judgement::Allowed, "{peer}");
@@ -87,8 +97,12 @@ fn allowed_peers_lift_what_is_denied_but_not_what_is_no_peer() {
 
 #[test]
 fn denied_peers_add_to_the_default_and_yield_to_allowed_ones() {
-    let config =
-        Config { denied_peers: vec!["203.0.113.0/24".parse().unwrap()], allowed_peers: vec!["203.0.113.9".parse().unwrap()], ..config() };
+    let config = with(PeerRules {
+        default: PeerDefault::Public,
+        denied: ranges(&["203.0.113.0/24"]),
+        allowed: ranges(&["203.0.113.9"]),
+        ..PeerRules::default()
+    });
     assert_eq!(judge(&config, "203.0.113.8"), Judgement::Denied);
     assert_eq!(judge(&config, "64:ff9b::203.0.113.8"), Judgement::Denied);
     assert_eq!(judge(&config, "203.0.113.9"), Judgement::Allowed);
@@ -105,6 +119,99 @@ fn ranges_are_read_in_three_spellings() {
     for bad in ["", "10.0.0.0/33", "::/129", "10.0.0.2-10.0.0.1", "10.0.0.1-::1", "ten", "10.0.0.0/x"] {
         assert!(range(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn by_default_nobody_but_our_own_media_and_relays() {
+    let config = with(PeerRules { allowed: ranges(&["192.0.2.0/24"]), ..PeerRules::default() });
+    for peer in ["8.8.8.8", "203.0.113.1", "2001:4860:4860::8888", "10.0.0.1", "127.0.0.2", "64:ff9b::192.0.2.1", "224.0.0.1"] {
+        assert_eq!(judge(&config, peer), Judgement::Denied, "{peer}");
+    }
+    assert_eq!(judge(&config, "192.0.2.1"), Judgement::Allowed);
+    for own in ["198.51.100.1", "198.51.100.2", "2001:db8:1::1", "127.0.0.1"] {
+        assert_eq!(judge(&config, own), Judgement::OwnPortsOnly, "{own}");
+    }
+}
+
+#[test]
+fn as_coturn_judges_but_for_the_holes() {
+    let coturn = |rules: PeerRules| with(PeerRules { default: PeerDefault::Coturn, ..rules });
+    let plain = coturn(PeerRules::default());
+    for peer in ["10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "8.8.8.8", "198.51.100.1", "192.0.2.1", "198.18.0.1", "2001:db8::9"]
+    {
+        assert_eq!(judge(&plain, peer), Judgement::Allowed, "{peer}");
+    }
+    let closed = "0.0.0.0 0.1.2.3 127.0.0.1 127.0.0.8 127.255.255.254 :: ::1 ::ffff:127.0.0.1 ::ffff:0.0.0.0 ::ffff:10.0.0.1 ::127.0.0.1
+        64:ff9b::7f00:1 2002:7f00:1:: 2001:0:7f00:1::1 169.254.0.1 169.254.169.254 64:ff9b::a9fe:a9fe fe80::1 fec0::1 fc00::1 fd99::1 fd00:ec2::254
+        224.0.0.1 239.255.255.254 255.255.255.255 ff02::1 64:ff9b::198.51.100.1";
+    for peer in closed.split_whitespace() {
+        assert_eq!(judge(&plain, peer), Judgement::Denied, "{peer}");
+    }
+    let lists = coturn(PeerRules {
+        allowed: ranges(&["127.0.0.0/8", "10.0.0.7", "169.254.169.254"]),
+        denied: ranges(&["10.0.0.0/8", "198.51.100.0/24"]),
+        ..PeerRules::default()
+    });
+    for (peer, judgement) in [
+        ("10.0.0.7", Judgement::Allowed),
+        ("10.0.0.8", Judgement::Denied),
+        // No list lifts these.
+        ("127.0.0.1", Judgement::Denied),
+        ("169.254.169.254", Judgement::Denied),
+        // Our relays reach each other although the network around them is closed.
+        ("198.51.100.1", Judgement::OwnPortsOnly),
+        ("198.51.100.9", Judgement::Denied),
+    ] {
+        assert_eq!(judge(&lists, peer), judgement, "{peer}");
+    }
+    let open = coturn(PeerRules { loopback: true, multicast: true, ..PeerRules::default() });
+    for peer in ["127.0.0.1", "::1", "224.0.0.1", "ff02::1"] {
+        assert_eq!(judge(&open, peer), Judgement::Allowed, "{peer}");
+    }
+    for peer in ["::ffff:127.0.0.1", "64:ff9b::7f00:1", "::127.0.0.1", "0.0.0.0", "::"] {
+        assert_eq!(judge(&open, peer), Judgement::Denied, "{peer}");
+    }
+    let denied = coturn(PeerRules { loopback: true, denied: ranges(&["127.0.0.0/8"]), ..PeerRules::default() });
+    assert_eq!(judge(&denied, "127.0.0.1"), Judgement::Denied);
+}
+
+#[test]
+fn what_is_never_a_peer_stays_closed_under_every_rule() {
+    let never = vec!["127.0.0.1:5766".parse().unwrap(), "10.0.0.5:5432".parse().unwrap(), "0.0.0.0:9641".parse().unwrap()];
+    for default in [PeerDefault::OwnOnly, PeerDefault::Public, PeerDefault::Coturn] {
+        let allowed = ranges(&["127.0.0.0/8", "10.0.0.0/8", "198.51.100.1"]);
+        let config = with(PeerRules { default, loopback: true, allowed, never: never.clone(), ..PeerRules::default() });
+        let policy = PeerPolicy::new(&config);
+        let open = |peer: &str| {
+            let peer: SocketAddr = peer.parse().unwrap();
+            policy.port_is_open(policy.judge(peer.ip(), LISTENER.parse().unwrap(), ""), peer)
+        };
+        for peer in ["127.0.0.1:5766", "10.0.0.5:5432", "127.0.0.1:9641", "127.0.0.2:9641", "198.51.100.1:9641"] {
+            assert!(!open(peer), "{peer} under {default:?}");
+        }
+        for peer in ["127.0.0.1:3480", "10.0.0.5:5433", "10.0.0.6:9641", "198.51.100.1:8443"] {
+            assert!(open(peer), "{peer} under {default:?}");
+        }
+    }
+}
+
+#[test]
+fn lists_of_a_realm_hold_in_that_realm() {
+    let mut policy = PeerPolicy::new(&config());
+    let listed = |realm: Option<&str>, range: &str| RealmRange { realm: realm.map(str::to_owned), range: range.parse().unwrap() };
+    policy.update(&Rules {
+        allowed_peers: vec![listed(Some("north"), "10.0.0.1")],
+        denied_peers: vec![listed(Some("south"), "203.0.113.0/24"), listed(None, "192.0.2.0/24")],
+        ..Rules::default()
+    });
+    let judge = |peer: &str, realm: &str| policy.judge(peer.parse().unwrap(), LISTENER.parse().unwrap(), realm);
+    assert_eq!(judge("10.0.0.1", "north"), Judgement::Allowed);
+    assert_eq!(judge("10.0.0.1", "south"), Judgement::Denied);
+    assert_eq!(judge("203.0.113.1", "north"), Judgement::Allowed);
+    assert_eq!(judge("203.0.113.1", "south"), Judgement::Denied);
+    assert_eq!(judge("192.0.2.1", "north"), Judgement::Denied);
+    policy.update(&Rules::default());
+    assert_eq!(policy.judge("10.0.0.1".parse().unwrap(), LISTENER.parse().unwrap(), "north"), Judgement::Denied);
 }
 
 proptest! {

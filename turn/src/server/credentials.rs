@@ -33,6 +33,7 @@ impl Server {
     /// new permissions and channels, and allocations when their users next prove who they are, meet the new rules.
     pub fn update(&mut self, _now: Now, rules: &Arc<Rules>) {
         self.auth.update(&self.config, rules);
+        self.peers.update(rules);
     }
 
     /// The proof of who asks. `holder` is the allocation that the request speaks of.

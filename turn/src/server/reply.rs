@@ -9,6 +9,7 @@ use super::Server;
 use crate::allocation::ReplyStyle;
 use crate::auth::{Integrity, LongTermKey, OFFERED, Refusal};
 use crate::ledger::QuotaError;
+use crate::mobility::Ticket;
 use crate::stats::DropReason;
 use crate::verdict::{Output, Verdict};
 
@@ -36,11 +37,14 @@ pub(super) struct Rejection {
 impl Rejection {
     pub(super) const BAD_REQUEST: Self = Self::new(400);
     pub(super) const FORBIDDEN: Self = Self::new(403);
+    pub(super) const MOBILITY_FORBIDDEN: Self = Self::new(405);
     pub(super) const ALLOCATION_MISMATCH: Self = Self::new(437);
     pub(super) const FAMILY_NOT_SUPPORTED: Self = Self::new(440);
     pub(super) const WRONG_CREDENTIALS: Self = Self::new(441);
     pub(super) const UNSUPPORTED_TRANSPORT: Self = Self::new(442);
     pub(super) const PEER_FAMILY_MISMATCH: Self = Self::new(443);
+    pub(super) const CONNECTION_EXISTS: Self = Self::new(446);
+    pub(super) const CONNECTION_FAILED: Self = Self::new(447);
     pub(super) const QUOTA_REACHED: Self = Self::new(486);
     pub(super) const INSUFFICIENT_CAPACITY: Self = Self::new(508);
 
@@ -150,16 +154,13 @@ impl Server {
             return Err(DropReason::RateLimited);
         }
         let unknown = message.unknown_required(&BINDING_ATTRIBUTES);
-        let class = if unknown.is_empty() { Class::Success } else { Class::Error };
-        let mut writer = Writer::new(&mut self.scratch[..], class, Method::BINDING, message.transaction_id());
-        if unknown.is_empty() {
-            self.stats.bindings_total += 1;
-            writer.xor_address(Type::XOR_MAPPED_ADDRESS, client.remote);
-        } else {
-            self.stats.binding_errors_total += 1;
-            self.stats.count_error(420);
-            writer.error_code(420, "").unknown_attributes(unknown.types());
+        if unknown.is_empty() || self.discovers(&client) && message.unknown_required(&super::discovery::ATTRIBUTES).is_empty() {
+            return self.answer_binding(client, message);
         }
+        self.stats.binding_errors_total += 1;
+        self.stats.count_error(420);
+        let mut writer = Writer::new(&mut self.scratch[..], Class::Error, Method::BINDING, message.transaction_id());
+        writer.error_code(420, "").unknown_attributes(unknown.types());
         let written = close(&mut writer, None, message.has_fingerprint());
         self.reply(client, written)
     }
@@ -169,7 +170,10 @@ impl Server {
         match decided {
             Ok(Verdict::Reply { client }) => {
                 let bytes = self.scratch().into();
+                // The engine joins connections when the client has been told.
+                let join = self.outputs.pop_back_if(|last| matches!(last, Output::Join { client: joined, .. } if *joined == client));
                 self.outputs.push_back(Output::Reply { client, bytes });
+                self.outputs.extend(join);
             }
             Ok(
                 Verdict::ToPeer { .. }
@@ -184,7 +188,24 @@ impl Server {
         }
     }
 
-    fn reply(&mut self, client: FiveTuple, written: Result<usize, OutOfSpace>) -> Result<Verdict, DropReason> {
+    /// Tells of a refreshed allocation.
+    pub(super) fn accept_refresh(
+        &mut self,
+        question: Question,
+        key: LongTermKey,
+        style: ReplyStyle,
+        lifetime_s: u32,
+        ticket: Option<Ticket>,
+    ) -> Result<Verdict, DropReason> {
+        self.accept(question, key, style, |writer| {
+            writer.u32(Type::LIFETIME, lifetime_s);
+            if let Some(ticket) = ticket {
+                writer.attribute(Type::MOBILITY_TICKET, &ticket.text());
+            }
+        })
+    }
+
+    pub(super) fn reply(&mut self, client: FiveTuple, written: Result<usize, OutOfSpace>) -> Result<Verdict, DropReason> {
         self.scratch_len = written.map_err(|_| DropReason::ReplyTooLong)?;
         Ok(Verdict::Reply { client })
     }
@@ -193,7 +214,7 @@ impl Server {
 /// Attributes that a Binding request may have. Credentials need no look: nothing here depends on them.
 const BINDING_ATTRIBUTES: [Type; 3] = [Type::USERNAME, Type::REALM, Type::NONCE];
 
-fn close(writer: &mut Writer<'_>, key: Option<(LongTermKey, Integrity)>, fingerprint: bool) -> Result<usize, OutOfSpace> {
+pub(super) fn close(writer: &mut Writer<'_>, key: Option<(LongTermKey, Integrity)>, fingerprint: bool) -> Result<usize, OutOfSpace> {
     match key {
         Some((key, Integrity::Sha1)) => _ = writer.integrity(&stun::Key::new(key.bytes())),
         Some((key, Integrity::Sha256)) => _ = writer.integrity_sha256(&stun::KeySha256::new(key.bytes())),
@@ -210,12 +231,15 @@ fn reason(code: u16) -> &'static str {
     match code {
         400 => "Bad Request",
         403 => "Forbidden",
+        405 => "Mobility Forbidden",
         420 => "Unknown Attribute",
         437 => "Allocation Mismatch",
         440 => "Address Family not Supported",
         441 => "Wrong Credentials",
         442 => "Unsupported Transport Protocol",
         443 => "Peer Address Family Mismatch",
+        446 => "Connection Already Exists",
+        447 => "Connection Timeout or Failure",
         486 => "Allocation Quota Reached",
         508 => "Insufficient Capacity",
         _ => "",

@@ -1,12 +1,13 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman_wire::net::ShardId;
 use pointsman_wire::stun::attribute::{Family, Type};
 use pointsman_wire::stun::{Message, Method, Writer};
 use proptest::prelude::*;
 
 use super::world::*;
+use crate::config::External;
 use crate::{Config, DropReason, OpenError, Verdict};
 
 fn family(code: u8) -> impl Fn(&mut Writer<'_>) {
@@ -79,7 +80,7 @@ fn a_retransmitted_allocate_gets_the_same_answer_and_another_one_437() {
     let first = world.ask(alice.path, &datagram).unwrap();
     let again = world.ask(alice.path, &datagram).unwrap();
     assert_eq!(first, again);
-    assert_eq!(world.open.len(), 2);
+    assert_eq!(world.open.len(), 1);
     assert_eq!(code_of(&world.allocate(&mut alice, |_| ())), 437);
     assert_eq!(world.server.stats().allocations, 1);
 }
@@ -169,7 +170,7 @@ fn attributes_of_old_clients_are_borne() {
     let mut alice = Client::new("203.0.113.1:1000");
     let answer = world.allocate(&mut alice, |writer| {
         writer.attribute(Type::DONT_FRAGMENT, &[]).u32(Type(0x0010), 100_000);
-        writer.attribute(Type(0x802F), b"http://example.org").attribute(Type::MOBILITY_TICKET, &[]);
+        writer.attribute(Type(0x802F), b"http://example.org");
     });
     assert_eq!(code_of(&answer), 0);
 }
@@ -183,7 +184,7 @@ fn families_one_at_a_time() {
     assert!(relayed(&world.allocate(&mut bob, family(1)))[0].is_ipv4());
     let mut carol = Client::new("[2001:db8::9]:1001");
     assert!(relayed(&world.allocate(&mut carol, |_| ()))[0].is_ipv4(), "IPv4 unless asked otherwise");
-    let mut only_v4 = World::new(Config { relay_v6: None, ..config() });
+    let mut only_v4 = World::new(Config { relay_addresses: vec![ip("198.51.100.1")], ..config() });
     assert_eq!(code_of(&only_v4.allocate(&mut Client::new("203.0.113.1:1000"), family(2))), 440);
 }
 
@@ -212,8 +213,9 @@ fn both_families_at_once_under_either_number() {
 #[test]
 fn one_of_two_families_is_enough() {
     for (v4, v6, refused) in [(true, false, Family::V6), (false, true, Family::V4)] {
-        let base = config();
-        let mut world = World::new(Config { relay_v4: base.relay_v4.filter(|_| v4), relay_v6: base.relay_v6.filter(|_| v6), ..base });
+        let mut config = config();
+        config.relay_addresses.retain(|ip| if ip.is_ipv4() { v4 } else { v6 });
+        let mut world = World::new(config);
         let mut alice = Client::new("203.0.113.1:1000");
         let answer = world.allocate(&mut alice, |writer| _ = writer.first_of_four(Type::ADDITIONAL_ADDRESS_FAMILY, 2));
         assert_eq!(relayed(&answer).len(), 1);
@@ -231,14 +233,15 @@ fn one_of_two_families_is_enough() {
 fn an_even_port_and_its_neighbour() {
     let mut world = World::new(config());
     let (mut alice, mut second) = (Client::new("203.0.113.1:1000"), Client::new("203.0.113.1:1001"));
-    // The neighbour of the first draw is taken: the pair moves.
+    // The first draw is taken: the pair moves.
     let mut first = true;
-    world.taken = Box::new(move |address| address.port() % 2 == 1 && std::mem::take(&mut first));
+    world.taken = Box::new(move |_| std::mem::take(&mut first));
     let answer = world.allocate(&mut alice, |writer| _ = writer.attribute(Type::EVEN_PORT, &[0x80]));
     let token = token_of(&answer);
     let port = relayed(&answer)[0].port();
     assert_eq!(port % 2, 0);
-    assert_eq!(world.open.iter().map(|(_, address)| address.port()).collect::<Vec<_>>(), [port, port + 1]);
+    assert_eq!(world.open.iter().map(|(_, address)| address.port()).collect::<Vec<_>>(), [port]);
+    assert_eq!(world.ledger.ports_in_use(Family::V4), 2, "the pair, and nothing of the first draw");
     assert_eq!(world.server.stats().reservations, 1);
 
     let claim =
@@ -251,6 +254,7 @@ fn an_even_port_and_its_neighbour() {
     assert_eq!(world.refresh(&mut second, Some(0)), Ok(0));
     assert_eq!(world.refresh(&mut alice, Some(0)), Ok(0));
     assert!(world.open.is_empty());
+    assert_eq!(world.ledger.ports_in_use(Family::V4), 0);
 }
 
 #[test]
@@ -269,11 +273,10 @@ fn an_unclaimed_reservation_ends_after_thirty_seconds() {
     let answer = world.allocate(&mut alice, |writer| _ = writer.attribute(Type::EVEN_PORT, &[0x80]));
     // The allocation's end is not the reservation's.
     assert_eq!(world.refresh(&mut alice, Some(0)), Ok(0));
-    assert_eq!(world.open.len(), 1);
     world.sleep(Duration::from_secs(29));
-    assert_eq!(world.open.len(), 1);
+    assert_eq!(world.ledger.ports_in_use(Family::V4), 1);
     world.sleep(Duration::from_secs(2));
-    assert!(world.open.is_empty());
+    assert_eq!(world.ledger.ports_in_use(Family::V4), 0);
     let token = token_of(&answer);
     assert_eq!(code_of(&world.allocate(&mut alice, |writer| _ = writer.attribute(Type::RESERVATION_TOKEN, &token))), 508);
 }
@@ -287,57 +290,46 @@ fn tokens_do_not_tell_the_port() {
             token_of(&world.allocate(&mut client, |writer| _ = writer.attribute(Type::EVEN_PORT, &[0x80])))
         })
         .collect();
-    let distinct: std::collections::HashSet<_> = tokens.iter().map(|token| &token[1..]).collect();
+    let distinct: std::collections::HashSet<_> = tokens.iter().collect();
     assert_eq!(distinct.len(), 4);
     let ports: Vec<_> = world.open.iter().map(|(_, a)| a.port().to_be_bytes()).collect();
     assert!(tokens.iter().all(|token| !ports.contains(&[token[6], token[7]])));
 }
 
 #[test]
-fn a_reserved_port_moves_to_the_shard_that_is_asked_for_it() {
-    let (mut holder, mut asked) = (World::on_shard(config(), 3), World::on_shard(config(), 5));
+fn a_reserved_port_is_had_on_whichever_shard_its_token_is_shown() {
+    let mut holder = World::on_shard(config(), 3);
+    let mut asked = World::with_ledger(config(), Arc::clone(&holder.ledger), 5);
     let mut alice = Client::new("203.0.113.1:1000");
-    let token = token_of(&holder.allocate(&mut alice, |writer| _ = writer.attribute(Type::EVEN_PORT, &[0x80])));
-    assert_eq!(token[0], 3);
-
+    let answer = holder.allocate(&mut alice, |writer| _ = writer.attribute(Type::EVEN_PORT, &[0x80]));
+    let (token, first) = (token_of(&answer), relayed(&answer)[0]);
+    let claim = |writer: &mut Writer<'_>| _ = writer.attribute(Type::RESERVATION_TOKEN, &token);
     let mut second = Client::new("203.0.113.1:1001");
-    second.nonce.clone_from(&asked.nonce_for(&second));
-    let id = asked.next_id();
-    let datagram = second.sign(Method::ALLOCATE, id, &|writer| {
-        writer.first_of_four(Type::REQUESTED_TRANSPORT, 17).attribute(Type::RESERVATION_TOKEN, &token);
-    });
-    assert_eq!(asked.client_sends(second.path, &datagram), Verdict::Handled);
-    let (wanted, token) = asked.wanted.remove(0);
-    assert_eq!(token.shard(), ShardId(3));
-
-    // The engines' part: the socket leaves one table and enters the other.
-    let port = holder.server.release_reservation(token).expect("it is there");
-    let at = holder.open.iter().position(|(relay, _)| *relay == port).unwrap();
-    let (_, address) = holder.open.remove(at);
-    asked.open.push((wanted, address));
-    asked.server.handle_relay_opened(asked.now, wanted, Ok(address));
-    asked.drain();
-    assert_eq!(relayed(&asked.late.remove(0).1), [address]);
-    assert_eq!(holder.server.release_reservation(token), None);
+    let answer = asked.allocate(&mut second, claim);
+    assert_eq!(relayed(&answer), [SocketAddr::new(first.ip(), first.port() + 1)]);
+    let mut third = Client::new("203.0.113.1:1002");
+    assert_eq!(code_of(&holder.allocate(&mut third, claim)), 508, "a token serves once");
     holder.sleep(Duration::from_secs(60));
-    assert_eq!(holder.open.len(), 1, "the holder closes nothing that is no longer its own");
+    assert_eq!(holder.ledger.ports_in_use(Family::V4), 2, "the holder takes nothing back that is no longer its own");
+    assert_eq!(asked.refresh(&mut second, Some(0)), Ok(0));
+    assert_eq!(holder.refresh(&mut alice, Some(0)), Ok(0));
+    assert_eq!(holder.ledger.ports_in_use(Family::V4), 0);
 }
 
 #[test]
-fn no_such_reservation_on_the_other_shard() {
-    let mut world = World::on_shard(config(), 5);
-    let mut alice = Client::new("203.0.113.1:1001");
-    alice.nonce.clone_from(&world.nonce_for(&alice));
-    let id = world.next_id();
-    let datagram = alice.sign(Method::ALLOCATE, id, &|writer| {
-        writer.first_of_four(Type::REQUESTED_TRANSPORT, 17).attribute(Type::RESERVATION_TOKEN, &[9; 8]);
-    });
-    world.client_sends(alice.path, &datagram);
-    let (wanted, _) = world.wanted.remove(0);
-    world.server.handle_relay_opened(world.now, wanted, Err(OpenError::NoReservation));
-    world.drain();
-    assert_eq!(code_of(&world.late[0].1), 508);
-    assert_eq!(world.server.stats().relays, 0);
+fn ten_thousand_pairs_leak_nothing() {
+    let mut world = World::new(Config { lazy_relays: true, unauthenticated_answers_burst_max: 100_000, ..config() });
+    let mut alice = Client::new("203.0.113.1:1000");
+    for round in 0..10_000 {
+        world.sleep(Duration::from_millis(100));
+        let answer = world.allocate(&mut alice, |writer| _ = writer.attribute(Type::EVEN_PORT, &[0x80]));
+        assert_eq!(code_of(&answer), 0, "round {round}");
+        assert_eq!(world.refresh(&mut alice, Some(0)), Ok(0));
+    }
+    world.sleep(Duration::from_secs(31));
+    let stats = world.server.stats();
+    assert_eq!((stats.relays, stats.reservations, stats.allocations, world.open.len()), (0, 0, 0, 0));
+    assert_eq!(world.ledger.ports_in_use(Family::V4), 0);
 }
 
 #[test]
@@ -419,7 +411,8 @@ fn ports_come_back_however_often() {
 
 #[test]
 fn the_public_address_is_shown_and_the_local_one_bound() {
-    let public = Config { public_v4: Some([203, 0, 113, 77].into()), relay_v4: Some([10, 0, 0, 1].into()), ..config() };
+    let external = vec![External { public: ip("203.0.113.77"), private: None }];
+    let public = Config { external, relay_addresses: vec![ip("10.0.0.1")], ..config() };
     let mut world = World::new(public);
     let answer = world.allocate(&mut Client::new("192.0.2.1:1000"), |_| ());
     assert_eq!(world.open[0].1.ip(), ip("10.0.0.1"));
@@ -427,10 +420,11 @@ fn the_public_address_is_shown_and_the_local_one_bound() {
 }
 
 #[test]
-fn bound_to_any_address_the_one_the_client_reached_is_shown() {
-    let mut world = World::new(Config { relay_v4: Some(std::net::Ipv4Addr::UNSPECIFIED), ..config() });
+fn a_wildcard_is_the_address_that_the_client_reached() {
+    let mut world = World::new(Config { relay_addresses: vec![ip("0.0.0.0")], ..config() });
     let answer = world.allocate(&mut Client::new("192.0.2.1:1000"), |_| ());
     assert_eq!(relayed(&answer)[0].ip(), ip("198.51.100.1"));
+    assert_eq!(world.open[0].1.ip(), ip("198.51.100.1"), "so that no other address of the host can be sent to");
 }
 
 proptest! {

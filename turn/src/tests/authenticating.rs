@@ -258,7 +258,7 @@ fn what_no_server_expects_is_dropped_by_name() {
         (write(Class::Success, Method::BINDING), DropReason::UnexpectedClass),
         (write(Class::Indication, Method::DATA), DropReason::UnexpectedClass),
         (write(Class::Request, Method(0x0C)), DropReason::UnknownMethod),
-        (write(Class::Request, Method::CONNECTION_BIND), DropReason::UnknownMethod),
+        (write(Class::Request, Method(0x0D)), DropReason::UnknownMethod),
         (write(Class::Indication, Method::SEND), DropReason::BadSend),
         (Client::send_indication("192.0.2.1:1", b"x"), DropReason::NoAllocation),
         (wrong_fingerprint, DropReason::BadFingerprint),

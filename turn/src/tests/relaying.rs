@@ -12,6 +12,9 @@ const PEER: &str = "192.0.2.1:9000";
 fn to_peer(world: &mut World, client: &Client, datagram: &[u8]) -> Result<(RelayPort, String, Vec<u8>), DropReason> {
     match world.client_sends(client.path, datagram) {
         Verdict::ToPeer { relay, peer, payload, .. } => Ok((relay, peer.to_string(), datagram[payload].to_vec())),
+        Verdict::ToMedia { media, payload, .. } => {
+            Ok((RelayPort { index: u32::MAX, generation: 0 }, media.to_string(), datagram[payload].to_vec()))
+        }
         Verdict::Drop(reason) => Err(reason),
         other => panic!("{other:?}"),
     }

@@ -11,7 +11,7 @@ use pointsman_wire::stun::{self, Class, Message, Method, TransactionId, Writer};
 
 use crate::auth::LongTermKey;
 use crate::config::{Config, Secret};
-use crate::{Ledger, LookupId, OpenError, Output, RelayPort, RelaySource, ReservationToken, Server, Verdict};
+use crate::{Ledger, LookupId, OpenError, Output, PeerDefault, PeerRules, RelayPort, RelaySource, Server, Verdict};
 
 pub(super) const REALM: &str = "example.org";
 pub(super) const SERVER: &str = "198.51.100.1:3478";
@@ -19,8 +19,10 @@ pub(super) const SERVER: &str = "198.51.100.1:3478";
 pub(super) fn config() -> Config {
     Config {
         realm: REALM.to_owned(),
-        relay_v4: Some([198, 51, 100, 1].into()),
-        relay_v6: Some("2001:db8:1::1".parse().unwrap()),
+        relay_addresses: vec![ip("198.51.100.1"), ip("2001:db8:1::1")],
+        peers: PeerRules { default: PeerDefault::Public, ..PeerRules::default() },
+        // So that every allocation has a socket; what happens when they come late has tests of its own.
+        lazy_relays: false,
         relay_ports: 50000..=50999,
         users: vec![("alice".to_owned(), Secret("wonderland".to_owned())), ("bob".to_owned(), Secret("builder".to_owned()))],
         shared_secrets: vec![Secret("old secret".to_owned()), Secret("new secret".to_owned())],
@@ -39,8 +41,6 @@ pub(super) struct World {
     pub(super) open: Vec<(RelayPort, SocketAddr)>,
     /// Addresses that something else has.
     pub(super) taken: Box<dyn FnMut(SocketAddr) -> bool>,
-    /// Sockets wanted from other shards.
-    pub(super) wanted: Vec<(RelayPort, ReservationToken)>,
     /// Answers that had to wait.
     pub(super) late: Vec<(FiveTuple, Vec<u8>)>,
     /// Keys that are asked for: whose.
@@ -72,12 +72,11 @@ impl World {
     pub(super) fn with_ledger(config: Config, ledger: Arc<Ledger>, shard: u16) -> Self {
         let now = Now { mono: some_instant(), unix: Duration::from_secs(1_800_000_000) };
         Self {
-            ledger: Arc::clone(&ledger),
-            server: Server::new(config, ledger, [42; 32], ShardId(shard), now),
+            server: Server::new(config, Arc::clone(&ledger), [42; 32], ShardId(shard), now),
+            ledger,
             now,
             open: Vec::new(),
             taken: Box::new(|_| false),
-            wanted: Vec::new(),
             late: Vec::new(),
             lookups: Vec::new(),
             hold_sockets: false,
@@ -124,17 +123,12 @@ impl World {
                     self.held.push((relay, address))
                 }
                 Output::OpenRelay { relay, from: RelaySource::Fresh { address }, .. } => self.bind(relay, address),
-                Output::OpenRelay { relay, from: RelaySource::Reserved { token, shard }, .. } => {
-                    assert_eq!(shard, token.shard());
-                    self.wanted.push((relay, token));
-                }
                 Output::LookupKey { lookup, realm, username } => self.lookups.push((lookup, realm.into(), username.into_vec())),
                 Output::CloseRelay { relay } => {
-                    let before = self.open.len() + self.held.len() + self.wanted.len();
+                    let before = self.open.len() + self.held.len();
                     self.open.retain(|(r, _)| *r != relay);
                     self.held.retain(|(r, _)| *r != relay);
-                    self.wanted.retain(|(r, _)| *r != relay);
-                    assert_eq!(self.open.len() + self.held.len() + self.wanted.len() + 1, before, "closed what was not open");
+                    assert_eq!(self.open.len() + self.held.len() + 1, before, "closed what was not open");
                 }
                 other @ (Output::AdoptRelay { .. }
                 | Output::ConnectPeer { .. }

@@ -10,6 +10,8 @@ pub struct Type(pub u16);
 
 impl Type {
     pub const MAPPED_ADDRESS: Self = Self(0x0001);
+    /// RFC 5780 section 7.2.
+    pub const CHANGE_REQUEST: Self = Self(0x0003);
     pub const USERNAME: Self = Self(0x0006);
     pub const MESSAGE_INTEGRITY: Self = Self(0x0008);
     pub const ERROR_CODE: Self = Self(0x0009);
@@ -34,6 +36,12 @@ impl Type {
     pub const RESERVATION_TOKEN: Self = Self(0x0022);
     pub const PRIORITY: Self = Self(0x0024);
     pub const USE_CANDIDATE: Self = Self(0x0025);
+    /// RFC 5780 section 7.6.
+    pub const PADDING: Self = Self(0x0026);
+    /// RFC 5780 section 7.5.
+    pub const RESPONSE_PORT: Self = Self(0x0027);
+    /// RFC 6062 section 6.2.1.
+    pub const CONNECTION_ID: Self = Self(0x002A);
     /// RFC 8016 section 5.
     pub const MOBILITY_TICKET: Self = Self(0x8030);
     pub const PASSWORD_ALGORITHMS: Self = Self(0x8002);
@@ -43,6 +51,7 @@ impl Type {
     pub const ADDRESS_ERROR_CODE: Self = Self(0x8001);
     pub const ICMP: Self = Self(0x8004);
     pub const SOFTWARE: Self = Self(0x8022);
+    pub const ALTERNATE_SERVER: Self = Self(0x8023);
     pub const FINGERPRINT: Self = Self(0x8028);
     /// RFC 7635 section 6.1.
     pub const THIRD_PARTY_AUTHORIZATION: Self = Self(0x802E);
@@ -50,6 +59,10 @@ impl Type {
     pub const ORIGIN: Self = Self(0x802F);
     pub const ICE_CONTROLLED: Self = Self(0x8029);
     pub const ICE_CONTROLLING: Self = Self(0x802A);
+    /// RFC 5780 section 7.3.
+    pub const RESPONSE_ORIGIN: Self = Self(0x802B);
+    /// RFC 5780 section 7.4.
+    pub const OTHER_ADDRESS: Self = Self(0x802C);
 
     /// Must the receiver refuse the message when it does not know this attribute (RFC 8489 section 14)?
     pub const fn comprehension_required(self) -> bool {
@@ -142,7 +155,15 @@ pub(super) fn xor_address(value: &[u8], id: TransactionId) -> Option<SocketAddr>
 
 /// Encodes an XOR address; the second value is how many of the bytes count (8 or 20).
 pub(super) fn encode_xor_address(to: SocketAddr, id: TransactionId) -> ([u8; 20], usize) {
-    let mask = xor_mask(id);
+    encode_address(to, xor_mask(id))
+}
+
+/// The same for addresses as they are.
+pub(super) fn encode_plain_address(to: SocketAddr) -> ([u8; 20], usize) {
+    encode_address(to, [0; 16])
+}
+
+fn encode_address(to: SocketAddr, mask: [u8; 16]) -> ([u8; 20], usize) {
     let mut value = [0; 20];
     let [p0, p1] = to.port().to_be_bytes();
     value[1] = Family::of(&to.ip()).code();

@@ -193,6 +193,37 @@ impl<'a> Message<'a> {
         self.shaped(Type::RESERVATION_TOKEN, |value| value.try_into().ok())
     }
 
+    /// Names a connection with a peer (RFC 6062 section 6.2.1).
+    pub fn connection_id(&self) -> Result<Option<u32>, Malformed> {
+        self.u32(Type::CONNECTION_ID)
+    }
+
+    /// CHANGE-REQUEST: answer from the other address, from the other port (RFC 5780 section 7.2).
+    pub fn change_request(&self) -> Result<Option<(bool, bool)>, Malformed> {
+        Ok(self.u32(Type::CHANGE_REQUEST)?.map(|flags| (flags & 4 != 0, flags & 2 != 0)))
+    }
+
+    /// RESPONSE-PORT: answer to this port (RFC 5780 section 7.5).
+    pub fn response_port(&self) -> Result<Option<u16>, Malformed> {
+        self.shaped(Type::RESPONSE_PORT, |value| match value {
+            [p0, p1] | [p0, p1, _, _] => Some(u16::from_be_bytes([*p0, *p1])),
+            _ => None,
+        })
+    }
+
+    /// An address as it is: ALTERNATE-SERVER, RESPONSE-ORIGIN, OTHER-ADDRESS.
+    pub fn address(&self, kind: Type) -> Result<Option<SocketAddr>, Malformed> {
+        self.shaped(kind, attribute::plain_address)
+    }
+
+    /// ICMP's type, code and data (RFC 8656 section 18.13).
+    pub fn icmp(&self) -> Result<Option<(u8, u8, u32)>, Malformed> {
+        self.shaped(Type::ICMP, |value| match value {
+            [_, _, t, c, d0, d1, d2, d3] => Some((t >> 1, *c, u32::from_be_bytes([*d0, *d1, *d2, *d3]))),
+            _ => None,
+        })
+    }
+
     pub fn has_dont_fragment(&self) -> bool {
         self.has(Type::DONT_FRAGMENT)
     }

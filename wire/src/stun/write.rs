@@ -68,6 +68,18 @@ impl<'a> Writer<'a> {
         self.attribute(kind, value.get(..len).unwrap_or_default())
     }
 
+    /// An address as it is: MAPPED-ADDRESS, ALTERNATE-SERVER, RESPONSE-ORIGIN, OTHER-ADDRESS.
+    pub fn address(&mut self, kind: Type, address: SocketAddr) -> &mut Self {
+        let (value, len) = attribute::encode_plain_address(address);
+        self.attribute(kind, value.get(..len).unwrap_or_default())
+    }
+
+    /// ICMP's type, code and data (RFC 8656 section 18.13): 16 bits reserved, 7 of type, 9 of code.
+    pub fn icmp(&mut self, kind: u8, code: u8, data: u32) -> &mut Self {
+        let both = (u64::from(kind & 0x7F) << 9) | u64::from(code);
+        self.u64(Type::ICMP, (both << 32) | u64::from(data))
+    }
+
     /// ERROR-CODE; `code` 300..=699.
     pub fn error_code(&mut self, code: u16, reason: &str) -> &mut Self {
         const REASON_MAX: usize = 60;

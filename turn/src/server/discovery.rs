@@ -1,0 +1,123 @@
+//! Answers to Binding requests, with what RFC 5780 adds where we have two addresses and two ports; and redirection (RFC 8489 section 10).
+
+use std::net::SocketAddr;
+
+use pointsman_wire::clock::Now;
+use pointsman_wire::net::{FiveTuple, Protocol};
+use pointsman_wire::stun::attribute::{Family, Type};
+use pointsman_wire::stun::{Class, Message, Method, Writer};
+
+use super::Server;
+use super::reply::close;
+use crate::stats::DropReason;
+use crate::verdict::Verdict;
+
+/// Attributes that a Binding request may have where RFC 5780's tests are answered.
+pub(super) const ATTRIBUTES: [Type; 6] =
+    [Type::USERNAME, Type::REALM, Type::NONCE, Type::CHANGE_REQUEST, Type::RESPONSE_PORT, Type::PADDING];
+
+/// As much padding as fits into one packet of an Ethernet; and never more than the request brought, so that nothing is amplified.
+const PADDING_MAX: usize = 1_400;
+
+/// Where an answer leaves from and goes to, and what it says of the server.
+struct Route {
+    from: SocketAddr,
+    to: SocketAddr,
+    other: SocketAddr,
+    padding: usize,
+}
+
+impl Server {
+    /// Does this client ask where RFC 5780's tests are answered?
+    pub(super) fn discovers(&self, client: &FiveTuple) -> bool {
+        self.alternatives(client).is_some()
+    }
+
+    /// The other address and the other port.
+    fn alternatives(&self, client: &FiveTuple) -> Option<SocketAddr> {
+        if client.protocol != Protocol::Udp {
+            return None;
+        }
+        self.config.nat_discovery.iter().find_map(|discovery| {
+            let other = |is: bool, pair: [std::net::IpAddr; 2]| if is { pair[1] } else { pair[0] };
+            let (local, [first, second]) = (client.local, discovery.addresses);
+            let (port, [low, high]) = (local.port(), discovery.ports);
+            let known = (local.ip() == first || local.ip() == second) && (port == low || port == high);
+            known.then(|| SocketAddr::new(other(local.ip() == first, discovery.addresses), if port == low { high } else { low }))
+        })
+    }
+
+    /// RFC 5780 section 6.1. `None`: attributes that contradict each other or make no sense.
+    fn route(&self, client: &FiveTuple, message: &Message<'_>) -> Option<Option<Route>> {
+        let Some(other) = self.alternatives(client) else { return Some(None) };
+        let (change_ip, change_port) = message.change_request().ok()?.unwrap_or((false, false));
+        let response_port = message.response_port().ok()?;
+        let padding = message.attribute(Type::PADDING).map(<[u8]>::len);
+        // "If the Request contained a PADDING attribute, PADDING MUST be included … MUST NOT be used with RESPONSE-PORT".
+        if padding.is_some() && response_port.is_some() || response_port == Some(0) {
+            return None;
+        }
+        let ip = if change_ip { other.ip() } else { client.local.ip() };
+        let port = if change_port { other.port() } else { client.local.port() };
+        let to = SocketAddr::new(client.remote.ip(), response_port.unwrap_or(client.remote.port()));
+        let padding = padding.unwrap_or(0).min(PADDING_MAX) & !3;
+        Some(Some(Route { from: SocketAddr::new(ip, port), to, other, padding }))
+    }
+
+    /// RFC 8489 section 6.3.1: open to strangers, so the answer holds their address and, but for RFC 5780, nothing else.
+    pub(super) fn answer_binding(&mut self, client: FiveTuple, message: &Message<'_>) -> Result<Verdict, DropReason> {
+        let Some(route) = self.route(&client, message) else {
+            self.stats.binding_errors_total += 1;
+            self.stats.count_error(400);
+            let mut writer = Writer::new(&mut self.scratch[..], Class::Error, Method::BINDING, message.transaction_id());
+            writer.error_code(400, "");
+            let written = close(&mut writer, None, message.has_fingerprint());
+            return self.reply(client, written);
+        };
+        self.stats.bindings_total += 1;
+        let mut writer = Writer::new(&mut self.scratch[..], Class::Success, Method::BINDING, message.transaction_id());
+        writer.xor_address(Type::XOR_MAPPED_ADDRESS, client.remote);
+        if let Some(Route { from, other, padding, .. }) = &route {
+            writer.address(Type::RESPONSE_ORIGIN, self.externals.outward_exactly(*from));
+            writer.address(Type::OTHER_ADDRESS, self.externals.outward_exactly(*other));
+            if *padding > 0 {
+                writer.attribute(Type::PADDING, [0; PADDING_MAX].get(..*padding).unwrap_or_default());
+            }
+        }
+        let written = close(&mut writer, None, message.has_fingerprint());
+        let reply = self.reply(client, written)?;
+        match route {
+            Some(Route { from, to, .. }) if from != client.local || to != client.remote => Ok(Verdict::ReplyFrom { client, from, to }),
+            Some(_) | None => Ok(reply),
+        }
+    }
+
+    /// The server that this client should go to instead: those of its family in turn.
+    pub(super) fn alternate_server(&mut self, client: &FiveTuple) -> Option<SocketAddr> {
+        let secure = matches!(client.protocol, Protocol::Tls | Protocol::Dtls) && !self.config.tls_alternate_servers.is_empty();
+        let servers = if secure { &self.config.tls_alternate_servers } else { &self.config.alternate_servers };
+        let family = Family::of(&client.remote.ip());
+        let of_family = servers.iter().filter(|server| Family::of(&server.ip()) == family);
+        let turn = self.alternate_turn.checked_rem(of_family.clone().count())?;
+        self.alternate_turn = self.alternate_turn.wrapping_add(1);
+        of_family.clone().nth(turn).copied()
+    }
+
+    /// 300 (RFC 8489 section 10), before anyone is asked for credentials: no more of them than other answers to strangers.
+    pub(super) fn redirect(
+        &mut self,
+        now: Now,
+        client: FiveTuple,
+        message: &Message<'_>,
+        server: SocketAddr,
+    ) -> Result<Verdict, DropReason> {
+        if !self.limiter.take(now.mono, client.remote.ip()) {
+            return Err(DropReason::RateLimited);
+        }
+        self.stats.count_error(300);
+        let mut writer = Writer::new(&mut self.scratch[..], Class::Error, message.method(), message.transaction_id());
+        writer.error_code(300, "Try Alternate").address(Type::ALTERNATE_SERVER, server);
+        let written = close(&mut writer, None, message.has_fingerprint());
+        self.reply(client, written)
+    }
+}
