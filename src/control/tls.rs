@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::Tls;
 use crate::engine::DtlsCertificate;
-use clients::KnownClients;
+pub use clients::KnownClients;
 
 mod clients;
 #[cfg(test)]

@@ -22,7 +22,7 @@ mod shard;
 mod stats;
 mod streams;
 #[allow(unsafe_code)]
-mod sys;
+pub(crate) mod sys;
 mod transmit;
 mod wake;
 

@@ -10,9 +10,9 @@ use pointsman_wire::net::{Datagram, FiveTuple};
 
 use super::bind::Listener;
 use super::stats::{DropReason, Stats};
-use super::sys::{ReceiveSlots, Received};
+use super::sys::{Filled, ReceiveSlots, Received};
 
-/// Longest datagram that is taken in without UDP_GRO: clients stay under 1,500 bytes.
+/// What nearly all datagrams fit into: clients stay under 1,500 bytes. Longer ones run over (see [`ReceiveSlots`]).
 const SLOT_LEN: usize = 2048;
 /// What the kernel joins has a datagram's greatest length. A little more, or the slots would compete for the same cache lines.
 const GRO_SLOT_LEN: usize = 65_536 + 1_216;
@@ -28,6 +28,8 @@ pub struct Inbox {
     entries: Vec<Entry>,
     /// Slots that are filled.
     filled: usize,
+    /// Large areas hold datagrams of this turn: the next call would take them over.
+    large: bool,
     joined: bool,
 }
 
@@ -52,9 +54,10 @@ pub enum Drained {
 impl Inbox {
     pub fn new(slots: usize, gro: bool) -> Self {
         Self {
-            slots: ReceiveSlots::new(slots, if gro { GRO_SLOT_LEN } else { SLOT_LEN }),
+            slots: if gro { ReceiveSlots::new(slots, GRO_SLOT_LEN, 0) } else { ReceiveSlots::new(slots, SLOT_LEN, CALL_MAX) },
             entries: Vec::with_capacity(if gro { slots * JOINED_MAX } else { slots }),
             filled: 0,
+            large: false,
             joined: gro,
         }
     }
@@ -62,6 +65,7 @@ impl Inbox {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.filled = 0;
+        self.large = false;
     }
 
     pub fn entries(&self) -> &[Entry] {
@@ -85,16 +89,17 @@ impl Inbox {
         loop {
             let first = self.filled;
             let wanted = CALL_MAX.min(self.slots.slots() - first);
-            if wanted == 0 {
+            if wanted == 0 || self.large {
                 return Drained::Perhaps;
             }
-            let count = match self.slots.receive(listener.socket.as_fd(), first..first + wanted) {
-                Ok(count) => count,
+            let Filled { count, large } = match self.slots.receive(listener.socket.as_fd(), first..first + wanted) {
+                Ok(filled) => filled,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Drained::Empty,
                 // An error that waited on the socket is reported in place of datagrams, which are still there.
                 Err(_) => return Drained::Perhaps,
             };
             self.filled += count;
+            self.large = large;
             for slot in first..first + count {
                 self.take(slot, listener, overflow, stats);
             }
@@ -158,14 +163,14 @@ pub struct PeerInbox {
 
 impl PeerInbox {
     pub fn new() -> Self {
-        Self { slots: ReceiveSlots::new(CALL_MAX, SLOT_LEN) }
+        Self { slots: ReceiveSlots::new(CALL_MAX, SLOT_LEN, CALL_MAX) }
     }
 
     /// Receives at most `max` datagrams. Says how many, and whether the socket may hold more.
     pub fn receive(&mut self, fd: BorrowedFd<'_>, max: usize) -> (usize, bool) {
         let wanted = max.min(CALL_MAX);
         match self.slots.receive(fd, 0..wanted) {
-            Ok(count) => (count, count == wanted),
+            Ok(filled) => (filled.count, filled.count == wanted),
             Err(error) => (0, error.kind() != io::ErrorKind::WouldBlock),
         }
     }

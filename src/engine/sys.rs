@@ -26,10 +26,22 @@ struct Control([u8; 128]);
 const CONTROL_HEADER_LEN: usize = size_of::<libc::cmsghdr>();
 const CONTROL_ALIGN: usize = size_of::<usize>();
 
+/// No datagram is longer.
+const DATAGRAM_MAX: usize = 65_536;
+
 /// Space for received datagrams, and the headers that `recvmmsg` fills.
+///
+/// ```text
+/// bytes   | slot 0 | slot 1 | …            what nearly all datagrams fit into
+/// large   | ....rest of it | ....rest of it | …   one area for each message of a call, with room for the slot's part in front
+/// ```
+/// What is longer than a slot runs over into a large area, which the kernel alone touches: memory is taken when such datagrams come.
 pub struct ReceiveSlots {
     bytes: Vec<u8>,
+    large: Vec<u8>,
     slot_len: usize,
+    /// The first slot of the last call: that call's datagrams may lie in large areas.
+    call_first: usize,
     names: Vec<Name>,
     controls: Vec<Control>,
     iovecs: Vec<iovec>,
@@ -52,14 +64,25 @@ pub struct Received {
     pub overflow: Option<u32>,
 }
 
+/// What a call brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filled {
+    pub count: usize,
+    /// Some of them lie in large areas, which the next call takes over.
+    pub large: bool,
+}
+
 impl ReceiveSlots {
-    pub fn new(slots: usize, slot_len: usize) -> Self {
+    /// `large_areas`: messages of one call that may be longer than a slot; 0 where slots hold every datagram.
+    pub fn new(slots: usize, slot_len: usize, large_areas: usize) -> Self {
         Self {
             bytes: vec![0; slots * slot_len],
+            large: vec![0; large_areas * DATAGRAM_MAX],
             slot_len,
+            call_first: 0,
             names: vec![Name([0; 32]); slots],
             controls: vec![Control([0; 128]); slots],
-            iovecs: vec![iovec { iov_base: null_mut(), iov_len: 0 }; slots],
+            iovecs: vec![iovec { iov_base: null_mut(), iov_len: 0 }; 2 * slots],
             headers: vec![empty_header(); slots],
         }
     }
@@ -68,22 +91,30 @@ impl ReceiveSlots {
         self.names.len()
     }
 
-    /// Receives into the slots `slots` without waiting and says how many were filled.
-    pub fn receive(&mut self, fd: BorrowedFd<'_>, slots: Range<usize>) -> io::Result<usize> {
+    /// Receives into the slots `slots` without waiting.
+    pub fn receive(&mut self, fd: BorrowedFd<'_>, slots: Range<usize>) -> io::Result<Filled> {
+        self.call_first = slots.start;
         let slot_len = self.slot_len;
         let count = slots.len();
         let bytes = &mut self.bytes[slots.start * slot_len..slots.end * slot_len];
         let names = &mut self.names[slots.clone()];
         let controls = &mut self.controls[slots.clone()];
-        let iovecs = &mut self.iovecs[slots.clone()];
+        let iovecs = &mut self.iovecs[2 * slots.start..2 * slots.end];
         let headers = &mut self.headers[slots];
+        let mut areas = self.large.chunks_exact_mut(DATAGRAM_MAX);
         for (at, space) in bytes.chunks_exact_mut(slot_len).enumerate() {
-            iovecs[at] = iovec { iov_base: space.as_mut_ptr().cast::<c_void>(), iov_len: slot_len };
+            let iovecs = &mut iovecs[2 * at..2 * at + 2];
+            iovecs[0] = iovec { iov_base: space.as_mut_ptr().cast::<c_void>(), iov_len: slot_len };
+            let area = areas.next().and_then(|area| area.get_mut(slot_len..));
+            let iovecs_used = 1 + usize::from(area.is_some());
+            if let Some(area) = area {
+                iovecs[1] = iovec { iov_base: area.as_mut_ptr().cast::<c_void>(), iov_len: area.len() };
+            }
             let header = &mut headers[at].msg_hdr;
             header.msg_name = (&raw mut names[at]).cast::<c_void>();
             header.msg_namelen = size_of::<Name>() as socklen_t;
-            header.msg_iov = &raw mut iovecs[at];
-            header.msg_iovlen = 1 as _;
+            header.msg_iov = iovecs.as_mut_ptr();
+            header.msg_iovlen = iovecs_used as _;
             header.msg_control = (&raw mut controls[at]).cast::<c_void>();
             header.msg_controllen = size_of::<Control>() as _;
             header.msg_flags = 0;
@@ -92,18 +123,29 @@ impl ReceiveSlots {
         // borrowed, lives past the call and is as long as the length beside the pointer says.
         let received =
             retry(|| unsafe { libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count as _, libc::MSG_DONTWAIT as _, null_mut()) })?;
-        Ok(received)
+        let mut large = false;
+        for (at, area) in self.large.chunks_exact_mut(DATAGRAM_MAX).enumerate().take(received) {
+            if headers[at].msg_len as usize > slot_len {
+                area[..slot_len].copy_from_slice(&bytes[at * slot_len..(at + 1) * slot_len]);
+                large = true;
+            }
+        }
+        Ok(Filled { count: received, large })
     }
 
     /// Reads what the kernel wrote for a slot that [`Self::receive`] filled. `None` for an address that is neither IPv4 nor IPv6.
     pub fn received(&self, slot: usize) -> Option<Received> {
         let header = &self.headers[slot];
         let remote = read_name(&self.names[slot])?;
-        let start = slot * self.slot_len;
+        let len = header.msg_len as usize;
+        let area = slot.wrapping_sub(self.call_first);
+        let is_large = len > self.slot_len && area < self.large.len() / DATAGRAM_MAX;
+        let (start, len_max) =
+            if is_large { (self.bytes.len() + area * DATAGRAM_MAX, DATAGRAM_MAX) } else { (slot * self.slot_len, self.slot_len) };
         let mut received = Received {
             remote,
             local: None,
-            range: start..start + (header.msg_len as usize).min(self.slot_len),
+            range: start..start + len.min(len_max),
             segment: None,
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             overflow: None,
@@ -114,8 +156,16 @@ impl ReceiveSlots {
         Some(received)
     }
 
+    /// All slots, in which the ranges of datagrams that fit into one lie.
+    pub fn all(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
-        &self.bytes[range]
+        match range.start.checked_sub(self.bytes.len()) {
+            Some(start) => &self.large[start..range.end - self.bytes.len()],
+            None => &self.bytes[range],
+        }
     }
 }
 

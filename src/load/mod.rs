@@ -14,6 +14,7 @@ mod flow;
 mod front;
 mod peer;
 mod report;
+mod turn;
 
 use std::time::Duration;
 
@@ -29,10 +30,13 @@ const SETTLE: Duration = Duration::from_secs(2);
 ///
 /// `{n}` in an address or token is replaced by the client's number, from 0; in a player's, by the number of the publisher that it watches.
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct LoadArgs {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Address that publishers POST to.
-    #[arg(long, value_name = "URL")]
-    whip: String,
+    #[arg(long, value_name = "URL", required = true)]
+    whip: Option<String>,
     /// Address that players POST to.
     #[arg(long, value_name = "URL")]
     whep: Option<String>,
@@ -69,15 +73,26 @@ pub struct LoadArgs {
     insecure: bool,
 }
 
+/// Load of another kind.
+#[derive(clap::Subcommand, Debug)]
+enum Other {
+    /// Put load on a TURN server: clients that relay, or strangers
+    Turn(turn::TurnArgs),
+}
+
 /// Runs the load and prints the report. `Err` says what went wrong, in a sentence for the user.
 pub fn run(args: &LoadArgs) -> Result<(), String> {
+    if let Some(Other::Turn(args)) = &args.other {
+        return turn::run(args);
+    }
+    let whip = args.whip.as_deref().unwrap_or_default();
     // A process has one default provider; a second call changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let front = Front::new(args.insecure);
     let rate = Rate { bitrate_bps: args.kbit_per_second * 1000, frames_per_second: args.frames_per_second };
     let mut fleet = Fleet::new(front, rate)?;
     for n in 0..args.publishers {
-        fleet.publish(&numbered(&args.whip, n), args.token.as_deref().map(|token| numbered(token, n)).as_deref())?;
+        fleet.publish(&numbered(whip, n), args.token.as_deref().map(|token| numbered(token, n)).as_deref())?;
     }
     fleet.wait_connected()?;
     if let Some(whep) = &args.whep {
