@@ -68,6 +68,14 @@ impl Limiter {
         left.saturating_add(ANSWER) > self.burst * ANSWER
     }
 
+    /// One that was taken should not have counted.
+    pub(crate) fn give_back(&mut self, source: IpAddr) {
+        let slot = self.slot(source);
+        if let Some(bucket) = self.buckets.get_mut(slot) {
+            bucket.spent = bucket.spent.saturating_sub(ANSWER);
+        }
+    }
+
     fn micros(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX)
     }
@@ -103,6 +111,18 @@ mod tests {
         assert_eq!(given(&mut limiter, start + Duration::from_millis(100)), 1);
         assert_eq!(given(&mut limiter, start + Duration::from_millis(400)), 3);
         assert_eq!(given(&mut limiter, start + Duration::from_secs(3600)), 5);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let start = origin();
+        let mut limiter = Limiter::new(start, 1, 2, 1);
+        let source = "192.0.2.1".parse().unwrap();
+        limiter.give_back(source);
+        assert!(limiter.take(start, source) && !limiter.is_spent(start, source));
+        assert!(limiter.take(start, source) && limiter.is_spent(start, source) && !limiter.take(start, source));
+        limiter.give_back(source);
+        assert!(!limiter.is_spent(start, source) && limiter.take(start, source) && !limiter.take(start, source));
     }
 
     #[test]

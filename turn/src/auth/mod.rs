@@ -219,12 +219,16 @@ impl Auth {
         let asked = Question { message, integrity, algorithm, realm, name, is_hash: message.username().is_none(), attempt };
         let source = client.ip();
         // Whoever keeps guessing is not told whether a guess was right, either.
-        if held.is_none() && self.wrong.is_spent(now.mono, source) {
+        if held.is_none() && attempt == Attempt::First && self.wrong.is_spent(now.mono, source) {
             return Err(Refusal::Guessing);
         }
         let found = self.find(now, &asked, held);
-        if found.as_ref().is_err_and(|refusal| *refusal == Refusal::WrongCredentials) {
-            self.wrong.take(now.mono, source);
+        match (&found, attempt) {
+            (Err(Refusal::WrongCredentials), Attempt::First) => _ = self.wrong.take(now.mono, source),
+            // A name that must be looked up counts as a guess until it turns out to be none: one source cannot keep the database busy.
+            (Err(Refusal::Unheard(_)), _) if !self.wrong.take(now.mono, source) => return Err(Refusal::Guessing),
+            (Ok(_), Attempt::LookedUp | Attempt::Unavailable) => self.wrong.give_back(source),
+            (Ok(_) | Err(_), _) => {}
         }
         found
     }

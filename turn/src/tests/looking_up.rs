@@ -159,7 +159,36 @@ fn what_waits_is_bounded() {
     assert_eq!(world.lookups.len(), 2);
 }
 
-/// The allocation has the key; who deletes the user in the database ends it at its next making.
+#[test]
+fn one_source_cannot_keep_the_database_busy() {
+    let mut world = World::new(Config { lookups: true, wrong_credentials_burst_max: 3, wrong_credentials_per_s_max: 1, ..config() });
+    for port in 1..=10 {
+        assert_eq!(
+            code_of(&allocate_after(&mut world, &mut dora(port).with_credentials(&format!("dora {port}"), "x"), KeyAnswer::Key([0; 16]))),
+            401
+        );
+        world.sleep(Duration::from_secs(1));
+    }
+    world.sleep(Duration::from_secs(3));
+    let ask = |world: &mut World, name: &str, port| {
+        let mut client = dora(port).with_credentials(name, "explorer");
+        let datagram = signed(world, &mut client);
+        world.client_sends(client.path, &datagram)
+    };
+    for (n, name) in ["a", "b", "c"].into_iter().enumerate() {
+        assert_eq!(ask(&mut world, name, 100 + n as u16), Verdict::Handled);
+    }
+    assert_eq!(ask(&mut world, "d", 200), Verdict::Drop(DropReason::Guessing));
+    assert_eq!(world.lookups.len(), 3);
+    // Those who are known do not count: an office comes to work.
+    let mut world = World::new(Config { lookups: true, wrong_credentials_burst_max: 3, wrong_credentials_per_s_max: 1, ..config() });
+    for port in 1..=20 {
+        let mut client = dora(port).with_credentials(&format!("worker {port}"), "x");
+        let key = key_of(&client);
+        assert_eq!(code_of(&allocate_after(&mut world, &mut client, key)), 0, "number {port}");
+    }
+}
+
 #[test]
 fn two_requests_of_one_user_are_both_answered() {
     let mut world = with_database();
