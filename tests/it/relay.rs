@@ -69,7 +69,7 @@ impl Server {
         let text = format!(
             "public_ip = [\"{ip}\", \"::1\"]\n\
              [listen]\nudp = [\"{address}\", \"[::1]:{port}\"]\ntcp = [\"{address}\"]\ntls = [\"{tls}\"]\nhttp = [\"{http}\"]\n\
-             [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\nhandshake_timeout_s = 1\n[http]\nheader_timeout_s = 1\n\
+             [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\nhandshake_timeout_s = 3\n[http]\nheader_timeout_s = 3\n[streams]\nidle_timeout_s = 5\n\
              [engine]\nshards = {shards}\npin = false\n[sfu]\npool_slots_max = 1024\n\
              [keys]\nkey = \"a secret of at least thirty-two characters\"\n\
              [turn]\nrealm = \"{REALM}\"\nrelay_ports = \"{relay_ports}\"\nusers = {{ alice = \"wonderland\", bob = \"builder\" }}\n{turn}\n{more}"
