@@ -114,6 +114,8 @@ fn engine_config(config: &Config, addresses: &Addresses, certificate: Option<&Ce
     let mut turn = config.turn.server_config(&addresses.relay, &addresses.public, addresses.own(&config.listen.udp));
     // Relays reach no page and no administration.
     turn.peers.never.extend(&config.listen.http);
+    // Metrics count what allocations carried that have ended.
+    turn.notes = true;
     EngineConfig {
         listen,
         dtls: DtlsConfig { certificate, ..config.engine.dtls.clone() },
