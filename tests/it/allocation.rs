@@ -14,6 +14,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pointsman::config::Config;
+use pointsman_wire::channel_data;
+use pointsman_wire::stun::attribute::Type;
+use pointsman_wire::stun::{Class, Method, TransactionId, Writer};
+
+#[allow(dead_code, reason = "the engine's own tests need more of it")]
+#[path = "../../src/engine/tests/client.rs"]
+mod client;
+use client::TurnClient;
 
 struct Counting;
 
@@ -136,19 +144,83 @@ fn signal(child: &Child, signal: i32) {
     assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
 }
 
+/// Sends back whatever comes.
+fn echo() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("an address");
+    thread::spawn(move || {
+        let mut bytes = [0; 2048];
+        while let Ok((len, from)) = socket.recv_from(&mut bytes) {
+            let _ = socket.send_to(&bytes[..len], from);
+        }
+    });
+    address
+}
+
+/// One burst of equal messages from each client, and what comes back of it. Says how many came back.
+fn burst(clients: &[TurnClient], message: &[u8]) -> u64 {
+    const BURST: usize = 20;
+    let mut bytes = [0; 2048];
+    for client in clients {
+        for _ in 0..BURST {
+            client.socket.send(message).expect("room in the socket");
+        }
+    }
+    clients.iter().map(|client| (0..BURST).map_while(|_| client.socket.recv(&mut bytes).ok()).count() as u64).sum()
+}
+
+/// ChannelData, then Send and Data indications, both ways.
+fn relaying_does_not_allocate(server: SocketAddr) {
+    let (channel_peer, other_peer) = (echo(), echo());
+    let clients: Vec<TurnClient> = (0..4)
+        .map(|_| {
+            let mut client = TurnClient::new(server.ip(), server);
+            client.allocate();
+            client.bind_channel(0x4001, channel_peer);
+            client.permit(other_peer);
+            client
+        })
+        .collect();
+    let mut on_channel = channel_data::header(0x4001, 160).expect("a channel").to_vec();
+    on_channel.extend([7; 160]);
+    let mut indication = vec![0; 300];
+    let len = Writer::new(&mut indication, Class::Indication, Method::SEND, TransactionId([9; 12]))
+        .xor_address(Type::XOR_PEER_ADDRESS, other_peer)
+        .attribute(Type::DATA, &[7; 160])
+        .finish()
+        .expect("room for an indication");
+    indication.truncate(len);
+    for (what, message) in [("ChannelData", on_channel), ("indications", indication)] {
+        // Lists reach the length that a burst needs.
+        for _ in 0..20 {
+            burst(&clients, &message);
+        }
+        let before = shards_allocations();
+        WATCHED.store(true, Ordering::Relaxed);
+        let echoed: u64 = (0..100).map(|_| burst(&clients, &message)).sum();
+        WATCHED.store(false, Ordering::Relaxed);
+        let allocations = shards_allocations() - before;
+        let places = PLACES.lock().expect("no panic while noting").join("\n");
+        assert!(echoed > 7_000, "only {echoed} of 8000 came back as {what}");
+        assert_eq!(allocations, 0, "while {echoed} were relayed each way as {what}\n{places}");
+    }
+}
+
 #[test]
-fn forwarding_does_not_allocate() {
+fn relaying_and_forwarding_do_not_allocate() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("pointsman.toml");
     let (udp, http) = free_ports();
     let text = format!(
         "public_ip = \"127.0.0.1\"\n[listen]\nudp = [\"127.0.0.1:{udp}\"]\ntcp = []\ntls = []\nhttp = [\"127.0.0.1:{http}\"]\n\
-         [engine]\nshards = 2\n[keys]\ntest = \"a key of at least thirty-two characters\"\n"
+         [engine]\nshards = 2\n[turn]\nrealm = \"test\"\nusers = {{ alice = \"secret\" }}\nallowed_peers = [\"127.0.0.0/8\"]\n\
+         [keys]\ntest = \"a key of at least thirty-two characters\"\n"
     );
     fs::write(&file, text).expect("a writable folder");
     let config = Config::load(&file, Config::default(), &HashMap::new()).expect("a valid file").config;
     thread::spawn(move || pointsman::control::run(config, pointsman::control::Role::Conference { dev: false }));
     wait("starting", Duration::from_secs(10), || get(http, "/readyz"));
+    relaying_does_not_allocate(SocketAddr::from(([127, 0, 0, 1], udp)));
 
     let binary = env!("CARGO_BIN_EXE_pointsman");
     let token = Command::new(binary).args(["token", "--room", "r", "--identity", "i", "--config"]).arg(&file).output().expect("a token");

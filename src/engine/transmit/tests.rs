@@ -1,10 +1,14 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use pointsman_turn::RelayPort;
+
 use super::*;
 use crate::engine::StreamConfig;
-use crate::engine::bind::{ListenOptions, bind_all};
+use crate::engine::bind::{ListenOptions, bind_all, open_relay};
+use crate::engine::receive::PeerInbox;
 use crate::engine::shard::read_clock;
+use crate::engine::sys::{SendError, Whence, receive_error};
 
 const OPTIONS: ListenOptions = ListenOptions { buffer: 1 << 18, gro: false };
 
@@ -151,4 +155,101 @@ fn a_wildcard_socket_sends_from_the_wanted_address() {
             assert_eq!(to.recv_from(&mut bytes).unwrap(), (10, local));
         }
     }
+}
+
+/// A relay socket with the number 0.
+fn with_relay(transmit: &mut Transmit, address: &str) -> (mio::Poll, SocketAddr) {
+    let poll = mio::Poll::new().unwrap();
+    let (socket, local) = open_relay(address.parse().unwrap(), 1 << 16).unwrap();
+    transmit.relays.insert(poll.registry(), RelayPort { index: 0, generation: 1 }, socket, local).unwrap();
+    (poll, local)
+}
+
+fn to_peer(transmit: &mut Transmit, peer: SocketAddr, dont_fragment: bool, datagram: &[u8]) {
+    transmit.relay_slot(0, peer, dont_fragment, datagram.len()).unwrap().copy_from_slice(datagram);
+    transmit.commit(datagram.len());
+}
+
+/// An address at which nobody is.
+fn nobody(host: &str) -> SocketAddr {
+    UdpSocket::bind(host).unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn a_peer_that_is_gone_costs_no_other_peer_a_datagram() {
+    for (host, icmp) in [("127.0.0.1:0", Whence::Icmp { kind: 3, code: 3 }), ("[::1]:0", Whence::Icmp { kind: 1, code: 4 })] {
+        let mut transmit = transmit(host, true);
+        let (_poll, local) = with_relay(&mut transmit, host);
+        let (gone, peer) = (nobody(host), receiver(host));
+        let mut inbox = PeerInbox::new();
+        for number in 0..5u8 {
+            to_peer(&mut transmit, gone, false, b"is anybody there");
+            transmit.flush();
+            // The answer that nobody is there waits on the socket by now: loopback does not take its time.
+            peer.send_to(&[number], local).unwrap();
+            to_peer(&mut transmit, peer.local_addr().unwrap(), false, &[number; 100]);
+            to_peer(&mut transmit, peer.local_addr().unwrap(), false, &[number; 100]);
+            transmit.flush();
+            assert_eq!(receive_all(&peer, 2), [[number; 100], [number; 100]]);
+
+            to_peer(&mut transmit, gone, false, b"is anybody there");
+            transmit.flush();
+            let fd = transmit.relays.fd(0).unwrap();
+            let first = inbox.receive(fd, 8);
+            let second = if first == (0, true) { inbox.receive(fd, 8) } else { first };
+            assert_eq!(second, (1, false), "what the peer sent is still there");
+            for _ in 0..2 {
+                assert_eq!(receive_error(fd).unwrap(), Some(SendError { to: gone, whence: icmp, mtu: 0 }));
+            }
+            assert_eq!(receive_error(fd).unwrap(), None);
+        }
+        assert_eq!(transmit.stats.packets_out, 20);
+        assert_eq!(transmit.stats.drops.iter().sum::<u64>(), 0);
+    }
+}
+
+#[test]
+fn a_datagram_that_fits_no_packet_is_counted_by_name() {
+    let mut transmit = transmit("127.0.0.1:0", true);
+    let (_poll, _) = with_relay(&mut transmit, "127.0.0.1:0");
+    let peer = receiver("127.0.0.1:0");
+    for dont_fragment in [true, false] {
+        to_peer(&mut transmit, peer.local_addr().unwrap(), dont_fragment, &[1; 65_508]);
+        to_peer(&mut transmit, peer.local_addr().unwrap(), dont_fragment, &[2; 1200]);
+        transmit.flush();
+        assert_eq!(receive_all(&peer, 1), [[2; 1200]]);
+    }
+    assert_eq!(transmit.stats.drops[DropReason::TooLong as usize], 2);
+}
+
+#[test]
+fn framed_media_lies_behind_its_header_and_makes_trains() {
+    let mut transmit = transmit("127.0.0.1:0", true);
+    let to = receiver("127.0.0.1:0");
+    let client = FiveTuple::udp(transmit.listeners()[0].local, to.local_addr().unwrap());
+    for number in 0..5 {
+        transmit.framed_slot(1500).unwrap()[..900].fill(number);
+        assert_eq!(transmit.framed(900), Some([number; 900].as_slice()));
+        transmit.commit_framed(&client, &[0x40, 1, 3, 132], 900, 0);
+    }
+    assert_eq!(transmit.arena.trains().len(), 1, "no gap lies between them");
+    transmit.framed_slot(1500).unwrap()[..10].fill(7);
+    transmit.commit_framed(&client, &[9; 48], 10, 2);
+    transmit.flush();
+    let mut expected: Vec<_> = (0..5).map(|number| [[0x40, 1, 3, 132].as_slice(), &[number; 900]].concat()).collect();
+    expected.push([[9; 48].as_slice(), &[7; 10], &[0; 2]].concat());
+    assert_eq!(receive_all(&to, 6), expected);
+}
+
+#[test]
+fn a_framed_slot_that_is_not_committed_leaves_nothing() {
+    let mut transmit = transmit("127.0.0.1:0", true);
+    let to = receiver("127.0.0.1:0");
+    transmit.framed_slot(100).unwrap().fill(1);
+    // A commit that belongs to no slot with a destination.
+    transmit.commit(100);
+    put(&mut transmit, &to, b"after");
+    transmit.flush();
+    assert_eq!(receive_all(&to, 1), [b"after".to_vec()]);
+    assert_eq!(transmit.stats.packets_out, 1);
 }
