@@ -1,4 +1,4 @@
-//! When a shard lets packets gather: only while they keep coming more often than the time that it may wait.
+//! When a shard lets packets gather: only while they come so often that a few will join.
 //!
 //! ```text
 //! idle:       wait ───────────── packet, turn, wait ──────── …      every packet at once
@@ -8,35 +8,41 @@
 
 use std::time::Duration;
 
-/// So many turns in a row must have come after short waits before the first that is put off.
-const BUSY_TURNS_MIN: u32 = 8;
-/// A gathering that brought fewer datagrams than this was not worth it.
-const GATHERED_MIN: u64 = 2;
+/// Datagrams that must be expected to come in the meantime.
+const GATHERED_MIN: u32 = 2;
+/// Over so many turns with datagrams the time between two of them is averaged. One pause of that many times the gathering ends it.
+const TURNS: u32 = 8;
+/// Before anything is known.
+const LONG: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Pace {
     gather: Duration,
-    /// Turns in a row that found datagrams after no or a short wait.
-    busy_turns: u32,
-    gathered: bool,
+    /// Running average of the time between two datagrams.
+    gap: Duration,
+    /// Time since the last datagram, in turns that found none.
+    quiet: Duration,
 }
 
 impl Pace {
     /// `gather` zero: never.
     pub const fn new(gather: Duration) -> Self {
-        Self { gather, busy_turns: 0, gathered: false }
+        Self { gather, gap: LONG, quiet: Duration::ZERO }
     }
 
     /// How long to let packets gather before the next look; `None` while there is no load, or when work waits.
-    pub fn gather(&mut self, work_left: bool) -> Option<Duration> {
-        self.gathered = !work_left && self.busy_turns >= BUSY_TURNS_MIN && !self.gather.is_zero();
-        self.gathered.then_some(self.gather)
+    pub fn gather(&self, work_left: bool) -> Option<Duration> {
+        (!work_left && self.gap * GATHERED_MIN < self.gather).then_some(self.gather)
     }
 
     /// A turn began after `waited`, gathering included, and found so many datagrams.
     pub fn note(&mut self, waited: Duration, datagrams: u64) {
-        let busy = if self.gathered { datagrams >= GATHERED_MIN } else { datagrams > 0 && waited < self.gather };
-        self.busy_turns = if busy { self.busy_turns.saturating_add(1) } else { 0 };
+        let Ok(datagrams @ 1..) = u32::try_from(datagrams) else {
+            self.quiet = self.quiet.saturating_add(waited).min(LONG);
+            return;
+        };
+        let gap = (std::mem::take(&mut self.quiet).saturating_add(waited) / datagrams).min(LONG);
+        self.gap = (self.gap * (TURNS - 1) + gap) / TURNS;
     }
 }
 

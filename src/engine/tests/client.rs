@@ -65,9 +65,38 @@ impl TurnClient {
     }
 
     pub fn permit(&mut self, peer: SocketAddr) {
-        self.succeed(Method::CREATE_PERMISSION, |writer| {
+        let answer = self.try_permit(peer);
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
+    }
+
+    pub fn try_permit(&mut self, peer: SocketAddr) -> Vec<u8> {
+        self.ask(Method::CREATE_PERMISSION, |writer| {
             writer.xor_address(Type::XOR_PEER_ADDRESS, peer);
+        })
+    }
+
+    /// Allocates, and asks for a ticket (RFC 8016).
+    pub fn allocate_with_ticket(&mut self) -> (SocketAddr, Vec<u8>) {
+        let answer = self.ask_allocate(|writer| {
+            writer.attribute(Type::MOBILITY_TICKET, &[]);
         });
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
+        (message.xor_relayed_address().unwrap().unwrap(), message.attribute(Type::MOBILITY_TICKET).unwrap().to_vec())
+    }
+
+    /// Takes the allocation to a new socket. Returns the next ticket.
+    pub fn move_with(&mut self, ticket: &[u8]) -> Vec<u8> {
+        let host = self.socket.local_addr().unwrap().ip();
+        self.socket = Self::new(host, self.server).socket;
+        self.nonce.clear();
+        let answer = self.ask(Method::REFRESH, |writer| {
+            writer.attribute(Type::MOBILITY_TICKET, ticket);
+        });
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
+        message.attribute(Type::MOBILITY_TICKET).unwrap().to_vec()
     }
 
     pub fn bind_channel(&mut self, number: u16, peer: SocketAddr) {
