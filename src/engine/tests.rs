@@ -3,6 +3,8 @@
 mod client;
 mod dtls;
 mod large;
+mod media;
+mod relays;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -185,20 +187,6 @@ fn a_peer_without_a_channel_comes_as_an_indication() {
     assert_eq!(message.xor_peer_address().unwrap(), Some(peer.local_addr().unwrap()));
 }
 
-#[test]
-fn an_allocation_that_ends_closes_its_socket() {
-    let engine = start(&["127.0.0.1:0"]);
-    let mut client = TurnClient::new(Ipv4Addr::LOCALHOST.into(), engine.addresses()[0]);
-    let relayed = client.allocate();
-    assert!(UdpSocket::bind(relayed).is_err(), "the relayed address is in use");
-    client.refresh(0);
-    let until = Instant::now() + Duration::from_secs(5);
-    while UdpSocket::bind(relayed).is_err() {
-        assert!(Instant::now() < until, "the relayed address is still in use");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// RFC 8656 section 7: the second client may arrive on another shard than the one that keeps the port. With two shards, some of
 /// these do.
 #[test]
@@ -235,10 +223,14 @@ fn relay_sockets_have_a_limit() {
     config.shards = 1;
     config.relay_sockets_max = 2;
     let (engine, _events) = Engine::start(config, identity()).unwrap();
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
     let mut clients: Vec<_> = (0..3).map(|_| TurnClient::new(Ipv4Addr::LOCALHOST.into(), engine.addresses()[0])).collect();
-    clients[0].allocate();
-    clients[1].allocate();
-    let answer = clients[2].try_allocate();
+    for client in &mut clients {
+        client.allocate();
+    }
+    clients[0].permit(peer);
+    clients[1].permit(peer);
+    let answer = clients[2].try_permit(peer);
     let message = Message::parse(&answer).unwrap();
     assert_eq!(message.class(), Class::Error);
     assert_eq!(message.error_code().unwrap().unwrap().code, 508);

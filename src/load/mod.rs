@@ -11,8 +11,8 @@
 mod cost;
 mod fleet;
 mod flow;
-mod front;
-mod peer;
+pub(crate) mod front;
+pub(crate) mod peer;
 mod report;
 mod turn;
 

@@ -60,10 +60,6 @@ impl TurnClient {
         (message.xor_relayed_address().unwrap().unwrap(), message.reservation_token().unwrap())
     }
 
-    pub fn try_allocate(&mut self) -> Vec<u8> {
-        self.ask_allocate(|_| {})
-    }
-
     pub fn permit(&mut self, peer: SocketAddr) {
         let answer = self.try_permit(peer);
         let message = Message::parse(&answer).unwrap();

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
+use pointsman_sfu::DtlsRole;
 use pointsman_sfu::{
     Claim, Codec, CodecSpec, Event as MediaEvent, ExtensionIds, Fingerprint, Front, IceCredentials, Kind, ParticipantSpec, PublicationId,
     ReceiverSpec, RoomId, SenderSpec, Source, SsrcSpec,
 };
-use pointsman_sfu::DtlsRole;
 use pointsman_wire::channel_data::ChannelData;
 use pointsman_wire::net::Protocol;
 
@@ -44,7 +44,7 @@ impl Lab {
         let listen = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let media = SocketAddr::new(PUBLIC.parse().unwrap(), listen.port());
         let mut config = config(&[&listen.to_string()]);
-        config.turn.allowed_peers.clear();
+        config.turn.peers.allowed.clear();
         config.turn.media = vec![listen, media];
         config.turn.external = vec![pointsman_turn::config::External { public: media.ip(), private: None }];
         edit(&mut config);
@@ -139,7 +139,17 @@ fn send_through(socket: &UdpSocket, bytes: &[u8]) {
 
 fn opus() -> CodecSpec {
     let (payload_type, clock_rate) = (PAYLOAD_TYPE, 48_000);
-    CodecSpec { payload_type, codec: Codec::Opus, clock_rate, rtx: None, nack: false, pli: false, fir: false, transport_cc: false, remb: false }
+    CodecSpec {
+        payload_type,
+        codec: Codec::Opus,
+        clock_rate,
+        rtx: None,
+        nack: false,
+        pli: false,
+        fir: false,
+        transport_cc: false,
+        remb: false,
+    }
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -265,7 +275,8 @@ fn what_is_no_media_gets_no_further_and_the_path_names_the_relay() {
         }
     }
     let path = path.expect("an event");
-    assert_eq!((path.protocol, path.local), (Protocol::Relay(ShardId(0)), lab.media));
+    // The public address that the client names is the one that we listen on.
+    assert_eq!((path.protocol, path.local), (Protocol::Relay(ShardId(0)), lab.engine.addresses()[0]));
     assert_eq!(path.remote.ip(), lab.media.ip());
     lab.engine.stop();
 }
