@@ -3,7 +3,11 @@
 mod allocating;
 mod authenticating;
 mod authorizing;
+mod connecting;
+mod discovering;
+mod lazily;
 mod looking_up;
+mod moving;
 mod negotiating;
 mod quotas;
 mod realms;

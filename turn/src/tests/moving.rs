@@ -1,0 +1,261 @@
+//! Mobility (RFC 8016): on one shard, between shards, and after a connection ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pointsman_wire::net::{Protocol, ShardId};
+use pointsman_wire::stun::attribute::{Family, Type};
+use pointsman_wire::stun::{Message, Method};
+
+use super::world::*;
+use crate::{AllocationId, Config, DropReason, NotMoved, Output, ShardMessage, Verdict};
+
+const PEER: &str = "192.0.2.1:9000";
+
+fn mobile() -> Config {
+    Config { mobility: true, shards: 4, ..config() }
+}
+
+fn ticket_of(answer: &[u8]) -> Vec<u8> {
+    Message::parse(answer).unwrap().attribute(Type::MOBILITY_TICKET).expect("a ticket").to_vec()
+}
+
+fn allocated(world: &mut World, alice: &mut Client) -> Vec<u8> {
+    let answer = world.allocate(alice, |writer| _ = writer.attribute(Type::MOBILITY_TICKET, &[]));
+    assert_eq!(code_of(&answer), 0);
+    ticket_of(&answer)
+}
+
+/// The same client at another address.
+fn elsewhere(alice: &Client, remote: &str) -> Client {
+    Client { username: alice.username.clone(), password: alice.password.clone(), ..Client::new(remote) }
+}
+
+fn come_back(world: &mut World, client: &mut Client, ticket: &[u8]) -> Vec<u8> {
+    world.request(client, Method::REFRESH, |writer| _ = writer.attribute(Type::MOBILITY_TICKET, ticket))
+}
+
+#[test]
+fn a_ticket_takes_the_allocation_to_another_address() {
+    let mut world = World::new(mobile());
+    let mut alice = Client::new("203.0.113.1:1000");
+    let first = allocated(&mut world, &mut alice);
+    let relay = world.open[0].0;
+    assert!(first.len() < 33 && first.iter().all(u8::is_ascii_graphic), "clients keep it as a short string");
+    assert_eq!(world.bind_channel(&mut alice, 0x4001, PEER), 0);
+
+    let mut moved = elsewhere(&alice, "203.0.113.200:7");
+    let answer = come_back(&mut world, &mut moved, &first);
+    assert_eq!(code_of(&answer), 0);
+    let second = ticket_of(&answer);
+    assert_ne!(first, second);
+    assert!(matches!(world.client_sends(moved.path, &[0x40, 0x01, 0, 0]), Verdict::ToPeer { .. }), "channels came along");
+    assert_eq!(world.peer_sends(relay, PEER, b"x"), Verdict::ToClient { client: moved.path, header: [0x40, 0x01, 0, 1] });
+    assert_eq!(world.client_sends(alice.path, &[0x40, 0x01, 0, 0]), Verdict::Drop(DropReason::NoAllocation), "the old path is nobody's");
+    assert_eq!(world.refresh(&mut alice, None), Err(437));
+    // The same Refresh once more, as a client sends it that has not seen the answer.
+    let again = come_back(&mut world, &mut moved, &first);
+    assert_eq!((code_of(&again), ticket_of(&again)), (0, second.clone()));
+    // With the new ticket shown the old one is over.
+    assert_eq!(code_of(&come_back(&mut world, &mut moved, &second)), 0);
+    assert_eq!(code_of(&come_back(&mut world, &mut elsewhere(&alice, "203.0.113.201:7"), &first)), 437);
+    let stats = world.server.stats();
+    assert_eq!((stats.allocations, stats.moves_total, world.ledger.ports_in_use(Family::V4)), (1, 1, 1));
+}
+
+#[test]
+fn a_ticket_alone_is_not_enough() {
+    let mut world = World::new(mobile());
+    let mut alice = Client::new("203.0.113.1:1000");
+    let ticket = allocated(&mut world, &mut alice);
+    let mut thief = Client::new("203.0.113.66:1").with_credentials("bob", "builder");
+    assert_eq!(code_of(&come_back(&mut world, &mut thief, &ticket)), 441);
+    let mut other = ticket.clone();
+    other[20] = if other[20] == b'A' { b'B' } else { b'A' };
+    for (shown, code) in [(other.as_slice(), 437), (b"nonsense", 400), (b"", 400)] {
+        assert_eq!(code_of(&come_back(&mut world, &mut elsewhere(&alice, "203.0.113.2:1"), shown)), code);
+    }
+    assert_eq!(code_of(&come_back(&mut world, &mut alice, b"nonsense")), 400);
+    assert_eq!(world.refresh(&mut alice, None), Ok(600), "its owner still has it");
+    let mut off = World::new(config());
+    let mut carol = Client::new("203.0.113.1:1000");
+    assert_eq!(code_of(&off.allocate(&mut carol, |writer| _ = writer.attribute(Type::MOBILITY_TICKET, &[]))), 405);
+    assert_eq!(code_of(&come_back(&mut off, &mut carol, &ticket)), 405);
+}
+
+#[test]
+fn a_closed_connection_parks_the_allocation_for_a_while() {
+    let mut world = World::new(Config { parked_lifetime_s: 60, parked_max: 1, ..mobile() });
+    let mut alice = Client::new("203.0.113.1:1000");
+    alice.path.protocol = Protocol::Tcp;
+    let ticket = allocated(&mut world, &mut alice);
+    let relay = world.open[0].0;
+    assert_eq!(world.permit(&mut alice, &[PEER]), 0);
+    let now = world.now;
+    world.server.handle_client_closed(now, alice.path);
+    world.drain();
+    assert_eq!(world.peer_sends(relay, PEER, b"x"), Verdict::Drop(DropReason::Parked));
+    assert!(world.server.allocations(now).all(|view| view.parked));
+    // There is room for one: the next one that loses its connection goes.
+    let mut bob = Client::new("203.0.113.2:1000").with_credentials("bob", "builder");
+    bob.path.protocol = Protocol::Tcp;
+    allocated(&mut world, &mut bob);
+    world.server.handle_client_closed(now, bob.path);
+    world.drain();
+    assert_eq!(world.server.stats().allocations, 1);
+    world.sleep(Duration::from_secs(50));
+    let mut back = elsewhere(&alice, "203.0.113.1:1001");
+    back.path.protocol = Protocol::Tls;
+    assert_eq!(code_of(&come_back(&mut world, &mut back, &ticket)), 0);
+    world.sleep(Duration::from_secs(500));
+    assert_eq!(world.refresh(&mut back, None), Ok(600), "back is back");
+    let now = world.now;
+    world.server.handle_client_closed(now, back.path);
+    world.sleep(Duration::from_secs(61));
+    assert_eq!((world.server.stats().allocations, world.open.len(), world.ledger.allocations(REALM)), (0, 0, 0));
+}
+
+#[test]
+fn an_allocation_without_a_ticket_ends_with_its_connection() {
+    let mut world = World::new(mobile());
+    let mut alice = Client::new("203.0.113.1:1000");
+    alice.path.protocol = Protocol::Dtls;
+    world.allocate(&mut alice, |_| ());
+    let now = world.now;
+    world.server.handle_client_closed(now, alice.path);
+    world.drain();
+    assert_eq!((world.server.stats().allocations, world.open.len()), (0, 0));
+}
+
+/// Carries what one shard has for the other, with the sockets that go along.
+fn carry(from: &mut World, to: &mut World) {
+    for output in std::mem::take(&mut from.others) {
+        let Output::ToShard { message, .. } = output else { continue };
+        let mut sockets: Vec<_> = message.relays().collect();
+        let addresses: Vec<_> = sockets
+            .iter()
+            .map(|relay| {
+                let at = from.open.iter().position(|(open, _)| open == relay).expect("an open socket");
+                from.open.remove(at).1
+            })
+            .collect();
+        to.server.handle_shard_message(to.now, message);
+        to.drain();
+        for output in std::mem::take(&mut to.others) {
+            match output {
+                Output::AdoptRelay { relay, was } => {
+                    let at = sockets.iter().position(|socket| *socket == was).expect("one that came along");
+                    sockets[at] = crate::RelayPort { index: u32::MAX, generation: 0 };
+                    to.open.push((relay, addresses[at]));
+                }
+                other => to.others.push(other),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_ticket_of_another_shard_brings_the_allocation_over() {
+    let mut old = World::on_shard(mobile(), 0);
+    let mut new = World::with_ledger(mobile(), Arc::clone(&old.ledger), 2);
+    let mut alice = Client::new("203.0.113.1:1000");
+    let ticket = allocated(&mut old, &mut alice);
+    assert_eq!(old.bind_channel(&mut alice, 0x4001, PEER), 0);
+    let address = old.open[0].1;
+
+    let mut moved = elsewhere(&alice, "203.0.113.200:7");
+    moved.nonce = new.nonce_for(&moved);
+    let id = new.next_id();
+    let refresh = moved.sign(Method::REFRESH, id, &|writer| _ = writer.attribute(Type::MOBILITY_TICKET, &ticket));
+    // Twice at once, before anything came of the first.
+    assert_eq!(new.client_sends(moved.path, &refresh), Verdict::Handled);
+    assert_eq!(new.client_sends(moved.path, &refresh), Verdict::Handled);
+    carry(&mut new, &mut old);
+    carry(&mut old, &mut new);
+    assert_eq!(new.late.len(), 2, "both are answered");
+    assert!(new.late.iter().all(|(to, answer)| *to == moved.path && code_of(answer) == 0));
+    assert_eq!((old.server.stats().allocations, old.server.stats().relays, old.open.len()), (0, 0, 0));
+    assert_eq!((new.server.stats().allocations, new.open.len(), new.open[0].1), (1, 1, address));
+    assert!(matches!(new.client_sends(moved.path, &[0x40, 0x01, 0, 0]), Verdict::ToPeer { relay, .. } if relay == new.open[0].0));
+    assert_eq!(new.peer_sends(new.open[0].0, PEER, b"x"), Verdict::ToClient { client: moved.path, header: [0x40, 0x01, 0, 1] });
+    assert_eq!((new.ledger.allocations(REALM), new.ledger.ports_in_use(Family::V4)), (1, 1), "the quota is unchanged");
+    assert_eq!(new.refresh(&mut moved, Some(0)), Ok(0));
+    assert_eq!((new.ledger.allocations(REALM), new.ledger.ports_in_use(Family::V4), new.open.len()), (0, 0, 0));
+}
+
+#[test]
+fn what_the_other_shard_does_not_have_or_not_for_this_user_stays() {
+    let mut old = World::on_shard(mobile(), 0);
+    let mut new = World::with_ledger(mobile(), Arc::clone(&old.ledger), 2);
+    let mut alice = Client::new("203.0.113.1:1000");
+    let ticket = allocated(&mut old, &mut alice);
+    let mut unknown = ticket.clone();
+    unknown[20] = if unknown[20] == b'A' { b'B' } else { b'A' };
+    let thief = Client::new("203.0.113.66:1").with_credentials("bob", "builder");
+    for (client, shown, code) in [(elsewhere(&alice, "203.0.113.2:1"), &unknown, 437), (thief, &ticket, 441)] {
+        let mut client = client;
+        client.nonce = new.nonce_for(&client);
+        let id = new.next_id();
+        let refresh = client.sign(Method::REFRESH, id, &|writer| _ = writer.attribute(Type::MOBILITY_TICKET, shown));
+        assert_eq!(new.client_sends(client.path, &refresh), Verdict::Handled);
+        carry(&mut new, &mut old);
+        carry(&mut old, &mut new);
+        assert_eq!(code_of(&new.late.pop().unwrap().1), code);
+    }
+    assert_eq!(old.refresh(&mut alice, None), Ok(600));
+    // Without a nonce of ours shards are not made to talk; nor for a shard that is not there.
+    let stranger = Client { nonce: b"0123456789abcdef01234567".to_vec(), ..elsewhere(&alice, "203.0.113.3:1") };
+    let id = new.next_id();
+    let refresh = stranger.sign(Method::REFRESH, id, &|writer| _ = writer.attribute(Type::MOBILITY_TICKET, &ticket));
+    assert!(matches!(new.client_sends(stranger.path, &refresh), Verdict::Reply { .. }));
+    assert!(new.others.is_empty());
+    let message = ShardMessage::NotMoved { client: stranger.path, request: Box::default(), why: NotMoved::Unknown };
+    assert_eq!(message.relays().count(), 0);
+    let now = new.now;
+    new.server.handle_shard_message(now, message);
+    new.drain();
+    assert!(new.late.is_empty(), "nothing to answer");
+}
+
+#[test]
+fn a_stream_takes_its_connection_to_the_ticket() {
+    let mut old = World::on_shard(mobile(), 0);
+    let mut new = World::with_ledger(mobile(), Arc::clone(&old.ledger), 2);
+    let mut alice = Client::new("203.0.113.1:1000");
+    alice.path.protocol = Protocol::Tcp;
+    let ticket = allocated(&mut old, &mut alice);
+    let mut moved = elsewhere(&alice, "203.0.113.1:1001");
+    moved.path.protocol = Protocol::Tcp;
+    moved.nonce = new.nonce_for(&moved);
+    let id = new.next_id();
+    let refresh = moved.sign(Method::REFRESH, id, &|writer| _ = writer.attribute(Type::MOBILITY_TICKET, &ticket));
+    assert_eq!(new.client_sends(moved.path, &refresh), Verdict::Handled);
+    assert_eq!(new.others, [Output::MoveClient { client: moved.path, shard: ShardId(0) }]);
+    assert!(matches!(old.client_sends(moved.path, &refresh), Verdict::Reply { .. }));
+    assert_eq!(code_of(old.server.scratch()), 0);
+    assert_eq!(old.others, [Output::CloseClient { client: alice.path }], "what it came by before is released");
+}
+
+#[test]
+fn operators_see_allocations_end_them_and_are_told() {
+    let mut world = World::new(Config { notes: true, ..mobile() });
+    let mut alice = Client::new("203.0.113.1:1000");
+    alice.path.protocol = Protocol::Tls;
+    allocated(&mut world, &mut alice);
+    world.bind_channel(&mut alice, 0x4001, PEER);
+    world.client_sends(alice.path, &[0x40, 0x01, 0, 2, 1, 2]);
+    let now = world.now;
+    let view = world.server.allocations(now).next().unwrap();
+    assert_eq!((view.client, &*view.username, &*view.realm), (alice.path, &b"alice"[..], REALM));
+    assert_eq!((view.permissions, view.channels, view.traffic.bytes_to_peers, view.lifetime_left_s), (1, 1, 2, 600));
+    assert!(!world.server.kill(now, AllocationId { generation: view.id.generation + 1, ..view.id }));
+    assert!(!world.server.kill(now, AllocationId { shard: ShardId(9), ..view.id }));
+    assert!(world.server.kill(now, view.id));
+    world.drain();
+    assert!(world.others.contains(&Output::CloseClient { client: alice.path }));
+    assert_eq!((world.server.stats().allocations, world.open.len()), (0, 0));
+    let kinds: Vec<_> =
+        world.others.iter().filter_map(|o| if let Output::Note(note) = o { Some((note.kind, note.traffic)) } else { None }).collect();
+    assert_eq!(kinds.len(), 2);
+    assert_eq!(kinds[1].1.bytes_to_peers, 2, "the end tells the totals");
+}
