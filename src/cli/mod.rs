@@ -4,6 +4,7 @@ mod check;
 mod ctl;
 mod serve;
 mod token;
+mod turnadmin;
 mod turnserver;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,9 @@ enum Command {
     /// Run the TURN server alone, with coturn's options and turnserver.conf
     #[command(disable_help_flag = true)]
     Turnserver(Foreign),
+    /// Administer the users of a coturn database, with turnadmin's options
+    #[command(disable_help_flag = true)]
+    Turnadmin(Foreign),
     /// Put real WebRTC load on a WHIP and WHEP server, and report
     Load(load::LoadArgs),
 }
@@ -64,6 +68,7 @@ fn alias() -> Option<Result<(), Failure>> {
     let rest: Vec<String> = arguments.collect();
     match program.file_name()?.to_str()? {
         "turnserver" => Some(turnserver::run(&rest)),
+        "turnadmin" => Some(turnadmin::run(&rest)),
         _ => None,
     }
 }
@@ -76,6 +81,7 @@ fn run_command() -> Result<(), Failure> {
         Command::Token(arguments) => token::run(&arguments),
         Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Turnserver(foreign) => turnserver::run(&foreign.arguments),
+        Command::Turnadmin(foreign) => turnadmin::run(&foreign.arguments),
         Command::Load(arguments) => load::run(&arguments).map_err(Failure::Other),
     }
 }

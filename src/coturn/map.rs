@@ -1,6 +1,7 @@
 //! From coturn's settings to ours.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use pointsman_turn::config::{self as turn, DefaultFamily, Secret};
@@ -9,8 +10,10 @@ use pointsman_turn::{AddressRange, PeerDefault, PeerRules};
 use super::host::Host;
 use super::judge::Access;
 use super::notice::{Notice, Place, Weight};
-use super::settings::{Collector, Family, LogSettings, Settings};
+use super::search::DEFAULT_DATABASES;
+use super::settings::{Collector, DatabaseAddress, Family, LogSettings, Settings};
 use crate::config::{Config, Listen, PublicIp, Tls};
+use crate::users::{AddressError, Database};
 
 /// coturn's names of the files when none are given.
 const CERT_DEFAULT: &str = "turn_server_cert.pem";
@@ -70,6 +73,7 @@ impl Mapper<'_> {
         self.engine(&mut config);
         self.relay(&mut config, &ips);
         self.users(&mut config);
+        self.databases(&mut config);
         self.limits(&mut config.turn.server);
         self.stun(&mut config, &ips);
         Plan { config, process: self.process() }
@@ -189,6 +193,7 @@ impl Mapper<'_> {
     fn relay(&mut self, config: &mut Config, ips: &[IpAddr]) {
         let s = self.settings;
         config.turn.relay_ip = self.relay_ips(ips);
+        config.public_ip = PublicIp::List(self.public_ips(&config.turn.relay_ip));
         let server = &mut config.turn.server;
         server.relay_ports = s.min_port..=s.max_port;
         server.external = self.external(&config.turn.relay_ip);
@@ -205,14 +210,17 @@ impl Mapper<'_> {
         server.alternate_servers =
             servers.iter().enumerate().filter(|(at, server)| !servers[..*at].contains(server)).map(|(_, s)| *s).collect();
         server.tls_alternate_servers.clone_from(&s.tls_alternates);
-        let range = |range: &std::ops::RangeInclusive<IpAddr>| AddressRange::new(*range.start(), *range.end());
+        let range = |range: &RangeInclusive<IpAddr>| AddressRange::new(*range.start(), *range.end());
+        // Relays of this server behind NAT reach each other by these.
+        let behind_nat = s.externals.iter().filter_map(|external| AddressRange::new(external.private?, external.private?));
         server.peers = PeerRules {
             default: PeerDefault::Coturn,
             loopback: s.allow_loopback_peers,
             multicast: !s.no_multicast_peers,
-            allowed: s.allowed_peers.iter().filter_map(range).collect(),
+            allowed: s.allowed_peers.iter().filter_map(range).chain(behind_nat).collect(),
             denied: s.denied_peers.iter().filter_map(range).collect(),
-            never: Vec::new(),
+            // Clients must not reach our own back doors through us.
+            never: config.listen.http.clone(),
         };
     }
 
@@ -228,6 +236,17 @@ impl Mapper<'_> {
             })
         };
         named.chain(own.filter(|own| !is_mapped(&own.public))).collect()
+    }
+
+    /// The address of each family that clients are told for their relays.
+    fn public_ips(&self, relay: &[IpAddr]) -> Vec<IpAddr> {
+        let told = |ip: &IpAddr| {
+            let externals = &self.settings.externals;
+            let of_pair = externals.iter().find(|external| external.private == Some(*ip));
+            let of_family = || externals.iter().find(|external| external.private.is_none() && external.public.is_ipv4() == ip.is_ipv4());
+            of_pair.or_else(of_family).map_or(*ip, |external| external.public)
+        };
+        relay.iter().map(told).collect()
     }
 
     /// Those that are named; else those that are listened on, when they are named; else every address but loopback ones.
@@ -266,6 +285,34 @@ impl Mapper<'_> {
                 server.users = s.users.iter().map(|login| (login.name.clone(), secret(&login.password))).collect();
             }
         }
+    }
+
+    /// Where users come from besides the configuration: what is named, else coturn's default file where it exists.
+    fn databases(&mut self, config: &mut Config) {
+        let s = self.settings;
+        let mut read = |option: &str, place: &Place, read: Result<Database, AddressError>| {
+            let told =
+                |error| self.notices.push(Notice { place: place.clone(), weight: Weight::Error, what: format!("{option}: {error}") });
+            read.map_err(told).ok()
+        };
+        let named = s.database.as_ref().and_then(|(address, place)| match address {
+            DatabaseAddress::Sqlite(path) => Some(Database::sqlite(path)),
+            DatabaseAddress::Postgres(text) => read("psql-userdb", place, Database::postgres(text.expose())),
+            DatabaseAddress::MySql(text) => read("mysql-userdb", place, Database::mysql(text.expose())),
+            DatabaseAddress::Redis(text) => read("redis-userdb", place, Database::redis(text.expose())),
+            // Refused already.
+            DatabaseAddress::Mongo => None,
+        });
+        let statistics = s.stats_database.as_ref().and_then(|(text, place)| read("redis-statsdb", place, Database::redis(text.expose())));
+        let credentials = s.access() == Access::Credentials;
+        let default = || DEFAULT_DATABASES.iter().find_map(|path| (self.host.find)(path)).map(Database::Sqlite);
+        let database = &mut config.turn.database;
+        database.database = named.or_else(|| if s.database.is_none() && credentials { default() } else { None });
+        database.lookups = credentials && !s.use_auth_secret;
+        database.secrets = s.use_auth_secret;
+        database.realms = !s.no_dynamic_realms;
+        database.peers = !s.no_dynamic_ip_list;
+        database.statistics = statistics;
     }
 
     fn realm(&mut self, access: Access) -> String {

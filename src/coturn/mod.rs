@@ -19,7 +19,7 @@ pub mod search;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod value;
+pub mod value;
 
 use std::path::PathBuf;
 use std::sync::Arc;
