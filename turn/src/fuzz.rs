@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pointsman_wire::clock::Now;
-use pointsman_wire::net::{FiveTuple, ShardId};
+use pointsman_wire::net::{FiveTuple, Protocol, ShardId};
 use pointsman_wire::stun::attribute::Type;
 use pointsman_wire::stun::{self, Message, Writer};
 
 use crate::auth::{Auth, LongTermKey};
-use crate::config::{Config, Secret};
+use crate::config::{Config, NatDiscovery, Secret};
 use crate::ledger::Ledger;
+use crate::mobility::{NotMoved, ShardMessage};
 use crate::peers::{PeerDefault, PeerRules};
 use crate::realms::{OauthKey, Realm, TokenAlgorithm};
 use crate::server::Server;
-use crate::verdict::{KeyAnswer, Output, RelayPort, RelaySource, Verdict};
+use crate::verdict::{ConnectError, Icmp, KeyAnswer, Output, RelayPort, RelaySource, Verdict};
 
 const SEED: [u8; 32] = [3; 32];
 /// Relays that the pretended engine has; a port is in use now and then.
@@ -45,7 +46,11 @@ pub fn fuzz(input: &[u8]) {
         let signed = (who & 0x80 != 0).then(|| sign(&auth, now, client(which), datagram)).flatten();
         let datagram = signed.as_deref().unwrap_or(datagram);
         let verdict = match open.get(usize::from(which)) {
-            Some(relay) if who & 1 == 1 => server.handle_peer_datagram(now, *relay, peer(), datagram),
+            Some(relay) if who & 1 == 1 => from_peer(&mut server, now, *relay, datagram),
+            _ if datagram.is_empty() => {
+                server.handle_client_closed(now, client(which));
+                Verdict::Handled
+            }
             _ => server.handle_client_datagram(now, client(which), datagram),
         };
         check(&server, &verdict, datagram);
@@ -53,6 +58,24 @@ pub fn fuzz(input: &[u8]) {
         drain(&mut server, now, &mut open);
     }
     assert!(server.poll_timeout().is_none_or(|at| at > now.mono), "what was due was done");
+}
+
+/// What arrives at a relay: datagrams, connections, news of errors, our own media.
+fn from_peer(server: &mut Server, now: Now, relay: RelayPort, datagram: &[u8]) -> Verdict {
+    match datagram {
+        [0xF0, kind, code, ..] => {
+            server.handle_peer_error(now, relay, peer(), Icmp { version_4: true, kind: *kind, code: *code, data: 1_400 })
+        }
+        [0xF1, ..] => {
+            server.handle_peer_accepted(now, relay, peer());
+            Verdict::Handled
+        }
+        [0xF2, p0, p1, ..] => {
+            let relayed = SocketAddr::from(([192, 0, 2, 1], u16::from_be_bytes([*p0, *p1])));
+            server.handle_media_datagram(now, relayed, SocketAddr::from(([192, 0, 2, 1], 3478)), datagram.len())
+        }
+        _ => server.handle_peer_datagram(now, relay, peer(), datagram),
+    }
 }
 
 fn check(server: &Server, verdict: &Verdict, datagram: &[u8]) {
@@ -88,14 +111,16 @@ fn drain(server: &mut Server, now: Now, open: &mut Vec<RelayPort>) {
                 open.retain(|r| *r != relay);
                 assert_eq!(open.len() + 1, before, "only what is open is closed");
             }
-            Output::AdoptRelay { .. }
-            | Output::ConnectPeer { .. }
-            | Output::Join { .. }
-            | Output::CloseConnection { .. }
-            | Output::CloseClient { .. }
-            | Output::MoveClient { .. }
-            | Output::ToShard { .. }
-            | Output::Note(_) => {}
+            Output::ConnectPeer { connection, peer, .. } => {
+                let result = if peer.port() % 2 == 0 { Ok(()) } else { Err(ConnectError::Refused) };
+                server.handle_peer_connected(now, connection, result);
+            }
+            Output::CloseConnection { connection } => server.handle_connection_closed(now, connection),
+            Output::CloseClient { client } => server.handle_client_closed(now, client),
+            Output::ToShard { message: ShardMessage::Refresh { client, request, .. }, .. } => {
+                server.handle_shard_message(now, ShardMessage::NotMoved { client, request, why: NotMoved::Unknown });
+            }
+            Output::AdoptRelay { .. } | Output::Join { .. } | Output::MoveClient { .. } | Output::ToShard { .. } | Output::Note(_) => {}
         }
     }
 }
@@ -128,13 +153,20 @@ fn peer() -> SocketAddr {
 }
 
 fn client(who: u8) -> FiveTuple {
-    FiveTuple::udp(SocketAddr::from(([192, 0, 2, 1], 3478)), SocketAddr::from(([203, 0, 113, who % 4], 1000)))
+    let path = FiveTuple::udp(SocketAddr::from(([192, 0, 2, 1], 3478)), SocketAddr::from(([203, 0, 113, who % 4], 1000)));
+    if who < 32 { path } else { FiveTuple { protocol: Protocol::Tcp, ..path } }
 }
 
 fn config() -> Config {
     Config {
         relay_addresses: vec![[192, 0, 2, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()],
         peers: PeerRules { default: PeerDefault::Public, ..PeerRules::default() },
+        media: vec![SocketAddr::from(([192, 0, 2, 1], 3478))],
+        tcp_relay: true,
+        mobility: true,
+        notes: true,
+        shards: 2,
+        nat_discovery: vec![NatDiscovery { addresses: [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()], ports: [3478, 3479] }],
         realm: "example.org".to_owned(),
         users: vec![("alice".to_owned(), Secret("wonderland".to_owned()))],
         shared_secrets: vec![Secret("secret".to_owned())],
