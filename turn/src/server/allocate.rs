@@ -35,6 +35,9 @@ const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 /// RFC 8656 section 7.2 recommends 30 s at least for a reserved port.
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
+/// The family to begin with, an additional one, and one that was asked for besides but is not to be had, with the error's code.
+type Families = (Family, Option<Family>, Option<(Family, u16)>);
+
 /// What an Allocate request asks for, checked for sense but not for possibility.
 struct Wish {
     transport: RelayTransport,
@@ -176,7 +179,7 @@ impl Server {
 
     /// The family to begin with, the additional one, and one that was asked for besides but is not to be had (RFC 8656 section 7.2,
     /// step 9).
-    fn families(&self, wish: &Wish, client: &FiveTuple) -> Result<(Family, Option<Family>, Option<(Family, u16)>), Rejection> {
+    fn families(&self, wish: &Wish, client: &FiveTuple) -> Result<Families, Rejection> {
         let has = |family| self.has_family(family);
         let default = match self.config.default_family {
             DefaultFamily::V4 => Family::V4,

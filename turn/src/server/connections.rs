@@ -5,6 +5,7 @@
 //! a peer's connection ────────► handle_peer_accepted ───► ConnectionAttempt ──────────┴─► 30 s ─► ConnectionBind ─► Join
 //! ```
 
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -198,11 +199,10 @@ impl Server {
         for _ in 0..4 {
             let [r0, r1, r2] = self.rng.bytes();
             let id = ConnectionId(u32::from_be_bytes([r0, r1, r2, shard ^ self.masks.mask([r0, r1, r2])]));
-            if !self.connections.contains_key(&id) {
+            if let Entry::Vacant(place) = self.connections.entry(id) {
+                self.timers.insert(connection.expires, Timer::Connection(id));
+                place.insert(connection);
                 allocation.connections.push(id);
-                let expires = connection.expires;
-                self.connections.insert(id, connection);
-                self.timers.insert(expires, Timer::Connection(id));
                 self.stats.connections = self.connections.len() as u64;
                 self.stats.connections_total += 1;
                 return Some(id);

@@ -35,7 +35,7 @@ impl Server {
             Some(index) => {
                 let own = self.allocations.get(index as usize).and_then(|a| a.relay(Family::of(&relayed.ip())));
                 let own = own.and_then(|own| self.relay(own.port)).map_or(relayed.ip(), |relay| relay.address.ip());
-                self.to_client(now, index, own, media, len)
+                self.pass_to_client(now, index, own, media, len)
             }
             None => Err(DropReason::UnknownRelay),
         };
@@ -109,11 +109,11 @@ impl Server {
     fn relay_to_client(&mut self, now: Now, relay: RelayPort, peer: SocketAddr, len: usize) -> Result<Verdict, DropReason> {
         let entry = self.relay(relay).ok_or(DropReason::UnknownRelay)?;
         let (index, own) = (entry.allocation, entry.address.ip());
-        self.to_client(now, index, own, peer, len)
+        self.pass_to_client(now, index, own, peer, len)
     }
 
     /// `own` is the local address of the relay that the peer sent to.
-    fn to_client(&mut self, now: Now, index: u32, own: IpAddr, peer: SocketAddr, len: usize) -> Result<Verdict, DropReason> {
+    fn pass_to_client(&mut self, now: Now, index: u32, own: IpAddr, peer: SocketAddr, len: usize) -> Result<Verdict, DropReason> {
         let allocation = self.allocations.get_mut(index as usize).ok_or(DropReason::UnknownRelay)?;
         let judgement = match allocation.permission(now.mono, peer.ip()) {
             Some(permission) => permission.judgement,
