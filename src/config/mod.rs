@@ -90,6 +90,12 @@ pub struct Tls {
     /// PEM file with certificates of authorities: clients of TURN over TLS and DTLS must show a certificate of theirs, or one of
     /// these themselves (coturn: `CA-file`).
     pub client_authorities: Option<PathBuf>,
+    /// Name of this host in the certificate: participants are told to reach TURN over TLS by it. Without it they are not told.
+    pub host: Option<String>,
+    /// Refuse TLS 1.2 (coturn: `no-tlsv1_2`).
+    pub only_tls_1_3: bool,
+    /// Cipher suites, as OpenSSL writes them; those that are not known here are passed over (coturn: `cipher-list`).
+    pub ciphers: Option<String>,
     /// A client that has not finished its handshake by then is disconnected.
     pub handshake_timeout: Duration,
     /// Handshakes going on at a time, on each listener; further connections wait to be accepted.
@@ -98,7 +104,16 @@ pub struct Tls {
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { certificate: None, key: None, client_authorities: None, handshake_timeout: Duration::from_secs(10), handshakes_max: 256 }
+        Self {
+            certificate: None,
+            key: None,
+            client_authorities: None,
+            host: None,
+            only_tls_1_3: false,
+            ciphers: None,
+            handshake_timeout: Duration::from_secs(10),
+            handshakes_max: 256,
+        }
     }
 }
 
@@ -220,10 +235,13 @@ impl Config {
             section.set("http", http);
         });
         reader.section("tls", |section| {
-            let Tls { certificate, key, client_authorities, handshake_timeout, handshakes_max } = tls;
+            let Tls { certificate, key, client_authorities, host, only_tls_1_3, ciphers, handshake_timeout, handshakes_max } = tls;
             section.set("certificate", certificate);
             section.set("key", key);
             section.set("client_authorities", client_authorities);
+            section.set("host", host);
+            section.set("only_tls_1_3", only_tls_1_3);
+            section.set("ciphers", ciphers);
             section.duration("handshake_timeout_s", handshake_timeout, 1..=300);
             section.number("handshakes_max", handshakes_max, 1..=65_536);
         });

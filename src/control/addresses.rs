@@ -29,6 +29,11 @@ impl Addresses {
         Ok(Self { public, media, relay })
     }
 
+    /// Where clients reach these listeners: every public address with the ports of its family.
+    pub fn reached(&self, listen: &[SocketAddr]) -> Vec<SocketAddr> {
+        media_addresses(&self.public, listen).unwrap_or_default()
+    }
+
     /// Every address that is our own media: announced, or listened on.
     pub fn own(&self, listen: &[SocketAddr]) -> Vec<SocketAddr> {
         let mut all = self.media.clone();

@@ -311,3 +311,6 @@ where
         Err(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ pub mod turn_api;
 mod turn_clients;
 pub mod users;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,13 +133,18 @@ fn negotiations(config: &Config, addresses: &Addresses, fingerprint: Fingerprint
     };
     let ice_servers = IceServerConfig {
         udp: addresses.media.clone(),
-        // Not announced before they are served: TURN over TCP and TLS.
-        tcp: Vec::new(),
-        tls: Vec::new(),
+        tcp: addresses.reached(&config.listen.tcp),
+        // A client compares the certificate with the name that it was told.
+        tls: config.tls.host.iter().flat_map(|host| tls_ports(config).map(move |port| format!("{host}:{port}"))).collect(),
         shared_secret: config.turn.shared_secret(),
         lifetime: config.turn.credential_lifetime,
     };
     Negotiations::new(negotiation, ice_servers, config.sfu.participants_max, shards)
+}
+
+/// The ports of the TLS listeners, each once.
+fn tls_ports(config: &Config) -> impl Iterator<Item = u16> {
+    config.listen.tls.iter().map(SocketAddr::port).collect::<std::collections::BTreeSet<_>>().into_iter()
 }
 
 fn signal_config(config: &Config, dev: bool) -> pointsman_signal::Config {

@@ -14,8 +14,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use crate::config::Tls;
 use crate::engine::DtlsCertificate;
 pub use clients::KnownClients;
+use suites::Chosen;
 
 mod clients;
+mod suites;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +54,15 @@ struct Files {
     certificate: PathBuf,
     key: PathBuf,
     client_authorities: Option<PathBuf>,
+    offer: Offer,
+}
+
+/// What of TLS is spoken.
+#[derive(Clone, Debug, Default)]
+struct Offer {
+    only_tls_1_3: bool,
+    /// As OpenSSL writes it; `None`: all that the library has.
+    ciphers: Option<String>,
 }
 
 /// A chain, its key, and who judges clients' certificates where they must have one.
@@ -70,8 +81,17 @@ impl Certificate {
     /// Names the file and what is wrong with it.
     pub fn from_files(tls: &Tls) -> Result<Option<Self>, CertificateError> {
         let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) else { return Ok(None) };
-        let files = Files { certificate: certificate.clone(), key: key.clone(), client_authorities: tls.client_authorities.clone() };
+        let files = Files::of(tls, certificate, key);
         let material = files.read()?;
+        if let Some(ciphers) = &tls.ciphers {
+            let chosen = Chosen::read(ciphers);
+            if !chosen.unknown.is_empty() {
+                tracing::warn!(unknown = ?chosen.unknown, "ciphers that are not offered here are passed over");
+            }
+            if !chosen.has_tls_1_2() && !tls.only_tls_1_3 {
+                tracing::warn!("the list of ciphers holds none for TLS 1.2 that is offered here: TLS 1.3 only");
+            }
+        }
         Ok(Some(Self::new(material, Some(files))))
     }
 
@@ -84,7 +104,8 @@ impl Certificate {
         let names = addresses.iter().map(ToString::to_string).chain(["localhost".to_owned()]).collect::<Vec<_>>();
         let made = rcgen::generate_simple_self_signed(names).map_err(|error| refused(error.to_string()))?;
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|error| refused(error.to_owned()))?;
-        let material = Material::new(vec![made.cert.der().clone()], key, None).map_err(|error| refused(error.to_string()))?;
+        let material =
+            Material::new(vec![made.cert.der().clone()], key, None, &Offer::default()).map_err(|error| refused(error.to_string()))?;
         Ok(Self::new(material, None))
     }
 
@@ -129,26 +150,43 @@ impl Certificate {
 /// Names the file and what is wrong with it.
 pub fn check_files(tls: &Tls) -> Result<(), CertificateError> {
     let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) else { return Ok(()) };
-    let files = Files { certificate: certificate.clone(), key: key.clone(), client_authorities: tls.client_authorities.clone() };
+    let files = Files::of(tls, certificate, key);
     files.read().map(|_| ())
 }
 
 impl Files {
+    fn of(tls: &Tls, certificate: &Path, key: &Path) -> Self {
+        Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            client_authorities: tls.client_authorities.clone(),
+            offer: Offer { only_tls_1_3: tls.only_tls_1_3, ciphers: tls.ciphers.clone() },
+        }
+    }
+
     fn read(&self) -> Result<Material, CertificateError> {
-        let Self { certificate, key, client_authorities } = self;
+        let Self { certificate, key, client_authorities, offer } = self;
         let chain = read_chain(certificate)?;
         let pem = std::fs::read(key).map_err(|error| at(key, format!("cannot be read: {error}")))?;
-        let private = PrivateKeyDer::from_pem_slice(&pem)
-            .map_err(|_| at(key, "holds no private key that can be read (PEM with PKCS #8, PKCS #1 or SEC 1, not encrypted)".to_owned()))?;
+        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| at(key, unreadable_key(&pem).to_owned()))?;
         let clients = client_authorities.as_ref().map(|file| {
             let known = KnownClients::new(read_chain(file)?).map_err(|error| at(file, error))?;
             Ok(Arc::new(known) as Arc<dyn ClientCertVerifier>)
         });
-        Material::new(chain, private, clients.transpose()?).map_err(|error| match error {
+        Material::new(chain, private, clients.transpose()?, offer).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => at(key, format!("is not the key of {}", certificate.display())),
             error => at(certificate, error.to_string()),
         })
     }
+}
+
+fn unreadable_key(pem: &[u8]) -> &'static str {
+    let text = String::from_utf8_lossy(pem);
+    // PKCS #8's own way, and OpenSSL's older one.
+    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        return "is encrypted; write it without a password (`openssl pkey -in FILE -out NEW`) and let only the server read it";
+    }
+    "holds no private key that can be read (PEM with PKCS #8, PKCS #1 or SEC 1, not encrypted)"
 }
 
 fn at(file: &Path, why: String) -> CertificateError {
@@ -171,9 +209,15 @@ impl Material {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
         clients: Option<Arc<dyn ClientCertVerifier>>,
+        offer: &Offer,
     ) -> Result<Self, rustls::Error> {
-        // TLS 1.2 and 1.3, the library's own choice of suites.
-        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions()?;
+        let mut provider = aws_lc_rs::default_provider();
+        if let Some(ciphers) = &offer.ciphers {
+            provider.cipher_suites = Chosen::read(ciphers).of(&provider.cipher_suites);
+        }
+        let versions: &[&rustls::SupportedProtocolVersion] =
+            if offer.only_tls_1_3 { &[&rustls::version::TLS13] } else { &[&rustls::version::TLS13, &rustls::version::TLS12] };
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions)?;
         let builder = match &clients {
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
             None => builder.with_no_client_auth(),

@@ -100,9 +100,14 @@ impl Mapper<'_> {
         let certificate = (self.host.find)(s.cert.as_deref().unwrap_or(CERT_DEFAULT));
         let key = (self.host.find)(s.pkey.as_deref().unwrap_or(PKEY_DEFAULT));
         match (certificate, key) {
-            (Some(certificate), Some(key)) => {
-                Tls { certificate: Some(certificate), key: Some(key), client_authorities: self.client_authorities(), ..none }
-            }
+            (Some(certificate), Some(key)) => Tls {
+                certificate: Some(certificate),
+                key: Some(key),
+                client_authorities: self.client_authorities(),
+                only_tls_1_3: s.no_tlsv1_2,
+                ciphers: s.cipher_list.clone(),
+                ..none
+            },
             (certificate, _) => {
                 let missing = if certificate.is_none() { ("cert", &s.cert) } else { ("pkey", &s.pkey) };
                 let why = match missing {

@@ -5,6 +5,7 @@ mod dtls;
 mod large;
 mod media;
 mod relays;
+mod streams;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};

@@ -54,3 +54,24 @@ fn missing_file_is_named() {
     let error = Certificate::from_files(&tls(&certificate, Path::new("/nowhere/key.pem"))).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/key.pem: cannot be read"), "{error}");
 }
+
+#[test]
+fn an_encrypted_key_is_told_from_a_broken_one() {
+    let (_folder, certificate, key) = files();
+    for (text, word) in [("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n", "is encrypted"), ("junk", "holds no private key")] {
+        std::fs::write(&key, text).unwrap();
+        let error = Certificate::from_files(&tls(&certificate, &key)).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn versions_and_ciphers_are_those_configured() {
+    let (_folder, certificate, key) = files();
+    let offered = |ciphers: Option<&str>, only_tls_1_3| {
+        let tls = Tls { ciphers: ciphers.map(str::to_owned), only_tls_1_3, ..tls(&certificate, &key) };
+        let config = Certificate::from_files(&tls).unwrap().unwrap().current();
+        config.crypto_provider().cipher_suites.len()
+    };
+    assert_eq!((offered(None, false), offered(Some("ECDHE-RSA-AES128-GCM-SHA256"), false), offered(None, true)), (9, 4, 9));
+}

@@ -286,7 +286,7 @@ impl Streams {
     }
 
     /// Takes a client's connection out, to be gone on with elsewhere.
-    fn take_out(&mut self, registry: &mio::Registry, id: StreamId, stats: &mut Stats) -> Option<Connection> {
+    pub(super) fn take_out(&mut self, registry: &mio::Registry, id: StreamId, stats: &mut Stats) -> Option<Connection> {
         let Role::Client(client) = self.get(id)?.role else { return None };
         let stream = self.remove(registry, id, stats)?;
         let (tcp, tls, unsent) = stream.socket.into_parts();

@@ -404,3 +404,6 @@ impl fmt::Debug for Streams {
         f.debug_struct("Streams").field("streams", &self.streams.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -284,6 +284,3 @@ impl Socket {
         (self.tcp, self.tls, self.out)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,16 +1,78 @@
 //! A small TURN client.
 
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use pointsman_wire::stream::{self, Front};
 use pointsman_wire::stun::attribute::Type;
 use pointsman_wire::stun::{Class, Key, Message, Method, TransactionId, Writer};
 
 /// MD5("alice:test:secret").
 const KEY: [u8; 16] = [0xd8, 0x0a, 0x40, 0xa1, 0x15, 0x5d, 0x17, 0xef, 0xba, 0xe0, 0xf1, 0x14, 0xeb, 0xab, 0x98, 0x7e];
 
-pub struct TurnClient {
-    pub socket: UdpSocket,
+/// Carries a client's messages.
+pub trait Carrier {
+    fn put(&mut self, message: &[u8]);
+    fn take(&mut self) -> Vec<u8>;
+}
+
+impl Carrier for UdpSocket {
+    fn put(&mut self, message: &[u8]) {
+        self.send(message).unwrap();
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let mut message = vec![0; 1500];
+        let len = self.recv(&mut message).unwrap();
+        message.truncate(len);
+        message
+    }
+}
+
+/// A byte stream, and what of it was read but not taken.
+pub struct Framed<S> {
+    pub stream: S,
+    unread: Vec<u8>,
+}
+
+impl<S: Read + Write> Framed<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, unread: Vec::new() }
+    }
+
+    /// The next message, or `None` at the stream's end.
+    pub fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Front::Message { bytes, taken } = stream::front(&self.unread, stream::MESSAGE_LEN_MAX).unwrap() {
+                let message = bytes.to_vec();
+                self.unread.drain(..taken);
+                return Some(message);
+            }
+            let mut more = [0; 8192];
+            match self.stream.read(&mut more) {
+                Ok(0) => return None,
+                Ok(len) => self.unread.extend(&more[..len]),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+impl<S: Read + Write> Carrier for Framed<S> {
+    fn put(&mut self, message: &[u8]) {
+        let padded = [message, &[0; 3][..stream::padding(message.len())]].concat();
+        self.stream.write_all(&padded).unwrap();
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        self.next().expect("the connection is open")
+    }
+}
+
+pub struct TurnClient<C = UdpSocket> {
+    pub socket: C,
     server: SocketAddr,
     nonce: Vec<u8>,
     number: u8,
@@ -33,19 +95,32 @@ pub fn exchange(socket: &UdpSocket, server: SocketAddr, message: &[u8]) -> Vec<u
     answer
 }
 
-fn exchange_connected(socket: &UdpSocket, message: &[u8]) -> Vec<u8> {
-    socket.send(message).unwrap();
-    let mut answer = vec![0; 1500];
-    let len = socket.recv(&mut answer).unwrap();
-    answer.truncate(len);
-    answer
-}
-
 impl TurnClient {
     pub fn new(host: IpAddr, server: SocketAddr) -> Self {
         let socket = UdpSocket::bind((host, 0)).unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        Self::over(socket, server)
+    }
+}
+
+impl TurnClient {
+    /// Takes the allocation to a new socket. Returns the next ticket.
+    pub fn move_with(&mut self, ticket: &[u8]) -> Vec<u8> {
+        let host = self.socket.local_addr().unwrap().ip();
+        self.socket = Self::new(host, self.server).socket;
+        self.nonce.clear();
+        let answer = self.ask(Method::REFRESH, |writer| {
+            writer.attribute(Type::MOBILITY_TICKET, ticket);
+        });
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
+        message.attribute(Type::MOBILITY_TICKET).unwrap().to_vec()
+    }
+}
+
+impl<C: Carrier> TurnClient<C> {
+    pub fn over(socket: C, server: SocketAddr) -> Self {
         Self { socket, server, nonce: Vec::new(), number: 0 }
     }
 
@@ -80,19 +155,6 @@ impl TurnClient {
         let message = Message::parse(&answer).unwrap();
         assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
         (message.xor_relayed_address().unwrap().unwrap(), message.attribute(Type::MOBILITY_TICKET).unwrap().to_vec())
-    }
-
-    /// Takes the allocation to a new socket. Returns the next ticket.
-    pub fn move_with(&mut self, ticket: &[u8]) -> Vec<u8> {
-        let host = self.socket.local_addr().unwrap().ip();
-        self.socket = Self::new(host, self.server).socket;
-        self.nonce.clear();
-        let answer = self.ask(Method::REFRESH, |writer| {
-            writer.attribute(Type::MOBILITY_TICKET, ticket);
-        });
-        let message = Message::parse(&answer).unwrap();
-        assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
-        message.attribute(Type::MOBILITY_TICKET).unwrap().to_vec()
     }
 
     pub fn bind_channel(&mut self, number: u16, peer: SocketAddr) {
@@ -136,7 +198,8 @@ impl TurnClient {
                 writer.integrity(&Key::new(&KEY));
             }
             let len = writer.fingerprint().finish().unwrap();
-            let answer = exchange_connected(&self.socket, &message[..len]);
+            self.socket.put(&message[..len]);
+            let answer = self.socket.take();
             let parsed = Message::parse(&answer).unwrap();
             let nonce = match parsed.error_code().unwrap() {
                 Some(error) if matches!(error.code, 401 | 438) => parsed.nonce().unwrap().to_vec(),
