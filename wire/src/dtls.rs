@@ -169,6 +169,11 @@ pub fn write_hello_without_cookie(out: &mut [u8], sequence: u64, hello: &[u8]) -
     write_message(out, sequence, CLIENT_HELLO, 0, &[before, &[0], after])
 }
 
+/// A datagram with a ClientHello in one piece.
+pub fn write_hello(out: &mut [u8], sequence: u64, message_number: u16, hello: &[u8]) -> Option<usize> {
+    write_message(out, sequence, CLIENT_HELLO, message_number, &[hello])
+}
+
 fn write_message(out: &mut [u8], sequence: u64, kind: u8, message_number: u16, parts: &[&[u8]]) -> Option<usize> {
     let len: usize = parts.iter().map(|part| part.len()).sum();
     let message_len = u32::try_from(len).ok()?.to_be_bytes();

@@ -58,7 +58,7 @@ impl Association {
     pub fn accept(config: Arc<HandshakeConfig>, hello: Hello, now: Instant) -> Result<(Self, Result<(), Failed>), Failed> {
         let mut endpoint = Endpoint::new(PEER, TransportProtocol::UDP, Some(config));
         let sequence_offset = hello.sequence.wrapping_sub(1);
-        let (first, datagrams) = hello.into_datagrams().ok_or(Failed)?;
+        let [first, again] = hello.into_datagrams().ok_or(Failed)?;
         // The client has been asked for the cookie already: the library hears the question's beginning, and asks nobody.
         let heard = endpoint.read(now, PEER, None, first.as_slice().into());
         // Its question is ours; its alert the client must have.
@@ -79,7 +79,7 @@ impl Association {
         if heard.is_err() {
             return Ok((association, Err(Failed)));
         }
-        let result = datagrams.iter().try_for_each(|datagram| association.handle_datagram(now, datagram));
+        let result = association.endpoint.read(now, PEER, None, again.as_slice().into()).map(drop).map_err(|_| Failed);
         Ok((association, result))
     }
 

@@ -4,8 +4,6 @@ use pointsman_wire::dtls::{self, CLIENT_HELLO, CONTENT_HANDSHAKE, HelloHead};
 
 /// Longest ClientHello that is put together, in bytes. With post-quantum key shares clients need about 2,900.
 const HELLO_LEN_MAX: usize = 8192;
-/// Most datagrams that are kept; clients repeat what is missing.
-const DATAGRAMS_MAX: usize = 12;
 /// The number of the message that answers a HelloVerifyRequest.
 const MESSAGE_NUMBER: u16 = 1;
 
@@ -36,7 +34,6 @@ impl<'a> FirstPiece<'a> {
 pub(super) struct Hello {
     /// The sequence number of the record that its first piece came in.
     pub sequence: u64,
-    datagrams: Vec<Box<[u8]>>,
     body: Vec<u8>,
     /// Which bytes of `body` have come.
     known: Vec<bool>,
@@ -44,31 +41,27 @@ pub(super) struct Hello {
 
 impl Hello {
     pub fn new(sequence: u64) -> Self {
-        Self { sequence, datagrams: Vec::new(), body: Vec::new(), known: Vec::new() }
+        Self { sequence, body: Vec::new(), known: Vec::new() }
     }
 
     /// Whether the hello is whole. Datagrams that are no piece of it are not kept.
     pub fn push(&mut self, datagram: &[u8]) -> bool {
-        let mut taken = false;
         for record in dtls::records(datagram).map_while(Result::ok) {
             if record.content != CONTENT_HANDSHAKE || record.epoch != 0 {
                 continue;
             }
             for fragment in dtls::fragments(record.body).map_while(Result::ok) {
                 if fragment.kind == CLIENT_HELLO && fragment.message_number == MESSAGE_NUMBER {
-                    taken |= self.take(fragment.message_len, fragment.offset, fragment.bytes);
+                    self.take(fragment.message_len, fragment.offset, fragment.bytes);
                 }
             }
-        }
-        if taken && self.datagrams.len() < DATAGRAMS_MAX {
-            self.datagrams.push(datagram.into());
         }
         !self.body.is_empty() && self.known.iter().all(|known| *known)
     }
 
-    fn take(&mut self, len: usize, offset: usize, bytes: &[u8]) -> bool {
+    fn take(&mut self, len: usize, offset: usize, bytes: &[u8]) {
         if len == 0 || len > HELLO_LEN_MAX {
-            return false;
+            return;
         }
         if self.body.is_empty() {
             self.body = vec![0; len];
@@ -76,21 +69,23 @@ impl Hello {
         }
         let here = offset..offset + bytes.len();
         let (true, Some(body), Some(known)) = (self.body.len() == len, self.body.get_mut(here.clone()), self.known.get_mut(here)) else {
-            return false;
+            return;
         };
         body.copy_from_slice(bytes);
         known.fill(true);
-        true
     }
 
-    /// The hello as the client sent it first, without a cookie, in a datagram; and the datagrams that it came in.
-    pub fn into_datagrams(self) -> Option<(Vec<u8>, Vec<Box<[u8]>>)> {
-        let mut first = vec![0; dtls::RECORD_HEADER_LEN + dtls::FRAGMENT_HEADER_LEN + self.body.len()];
+    /// The hello as the client sent it first, without a cookie, and as it sent it again: each in one piece, since the library begins anew
+    /// with every piece of the second.
+    pub fn into_datagrams(self) -> Option<[Vec<u8>; 2]> {
+        let len = dtls::RECORD_HEADER_LEN + dtls::FRAGMENT_HEADER_LEN + self.body.len();
+        let (mut first, mut again) = (vec![0; len], vec![0; len]);
         // Any number that the client's records do not have; the one before, as a client's first hello would.
         let sequence = if self.sequence == 0 { 60 } else { self.sequence - 1 };
         let len = dtls::write_hello_without_cookie(&mut first, sequence, &self.body)?;
         first.truncate(len);
-        Some((first, self.datagrams))
+        dtls::write_hello(&mut again, self.sequence, MESSAGE_NUMBER, &self.body)?;
+        Some([first, again])
     }
 }
 
@@ -127,8 +122,8 @@ mod tests {
             let mut hello = Hello::new(4);
             let whole: Vec<bool> = order.iter().map(|&at| hello.push(&piece(&body, cuts[at].0, cuts[at].1, at as u8 + 4))).collect();
             assert_eq!(whole, [false, false, true]);
-            let (first, rest) = hello.into_datagrams().unwrap();
-            assert_eq!(rest.len(), 3);
+            let [first, again] = hello.into_datagrams().unwrap();
+            assert_eq!(again[3..], piece(&body, 0, body.len(), 4)[3..], "but for the record's version");
             let found = FirstPiece::find(&first).unwrap();
             assert_eq!((found.sequence, found.message_number, found.head.cookie), (3, 0, &[][..]));
             assert_eq!(first.len(), 25 + body.len() - 3);
@@ -143,7 +138,7 @@ mod tests {
             assert!(!hello.push(&piece(&body, 0, 100, 1)));
             assert!(!hello.push(&[23; 100]));
         }
-        assert_eq!(hello.datagrams.len(), DATAGRAMS_MAX);
+        assert_eq!(hello.body.len(), body.len());
         let long = vec![9; HELLO_LEN_MAX + 1];
         assert!(!Hello::new(1).push(&piece(&long, 0, 100, 1)));
         assert!(FirstPiece::find(&piece(&body, 10, 100, 1)).is_none());
