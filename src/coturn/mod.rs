@@ -158,6 +158,19 @@ pub fn open(wish: &FileWish) -> Result<Option<File>, String> {
     Ok(Some(File { name: path.display().to_string().into(), text: String::from_utf8_lossy(&bytes).into_owned() }))
 }
 
+/// Whether a file without a telling name is coturn's: most of its lines begin with a name of coturn's, and none opens a TOML table.
+pub fn looks_like(text: &str) -> bool {
+    let (mut known, mut all) = (0_usize, 0_usize);
+    for line in lines::lines(text) {
+        if line.name.starts_with('[') {
+            return false;
+        }
+        all += 1;
+        known += usize::from(options::by_long(line.name).is_some());
+    }
+    known * 2 > all
+}
+
 /// What a message shows of text that somebody wrote: not much, and no control characters.
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()

@@ -179,7 +179,7 @@ fn files_stay_readable() {
 
 #[test]
 fn relative_links_of_the_pages_lead_somewhere() {
-    let pages = ["README.md", "deploy/README.md", "signal/PROTOCOL.md", "CHANGELOG.md"];
+    let pages = ["README.md", "deploy/README.md", "deploy/coturn.md", "signal/PROTOCOL.md", "CHANGELOG.md"];
     for page in pages {
         let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
         for target in text
