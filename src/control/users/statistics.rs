@@ -95,9 +95,9 @@ impl Teller {
             NoteKind::Deleted(_) => {
                 self.traffic(note, &key, pipeline);
                 self.told.remove(&note.id);
-                publish_traffic(pipeline, &format!("{key}/total_traffic"), note.traffic);
                 pipeline.cmd("DEL").arg(&status).ignore();
                 publish(pipeline, &status, "deleted");
+                publish_traffic(pipeline, &format!("{key}/total_traffic"), note.traffic);
             }
         }
     }
@@ -145,14 +145,15 @@ fn key(note: &Note) -> String {
 
 fn living(note: &Note) -> String {
     let status = if note.kind == NoteKind::Made { "new" } else { "refreshed" };
-    let (kind, ssl) = match note.client.protocol {
-        Protocol::Udp => ("UDP", ""),
-        Protocol::Tcp => ("TCP", ""),
-        Protocol::Tls => ("TLS/TCP", "TLS"),
-        Protocol::Dtls => ("DTLS/UDP", "DTLS"),
+    // Which version and cipher the engine keeps to itself.
+    let (kind, ssl, cipher) = match note.client.protocol {
+        Protocol::Udp => ("UDP", "NONE", "NONE"),
+        Protocol::Tcp => ("TCP", "NONE", "NONE"),
+        Protocol::Tls => ("TLS/TCP", "TLS", "UNKNOWN"),
+        Protocol::Dtls => ("DTLS", "DTLS", "UNKNOWN"),
         // No client comes in that way.
-        Protocol::Relay(_) => ("UDP", ""),
+        Protocol::Relay(_) => ("UDP", "NONE", "NONE"),
     };
     let (local, remote) = (note.client.local, note.client.remote);
-    format!("{status} lifetime={}, type={kind}, local={local}, remote={remote}, ssl={ssl}, cipher=", note.lifetime_s)
+    format!("{status} lifetime={}, type={kind}, local={local}, remote={remote}, ssl={ssl}, cipher={cipher}", note.lifetime_s)
 }
