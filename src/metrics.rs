@@ -32,6 +32,8 @@ mod tests;
 /// What [`Metrics::text`] is written in.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+const NO_LABELS: [(&str, &str); 0] = [];
+
 /// Realms that have series of their own.
 const REALMS_MAX: usize = 100;
 
@@ -133,7 +135,11 @@ fn listeners(out: &mut Out<'_>, counters: &Counters) -> fmt::Result {
     out.counters("pointsman_control_connections_accepted", "TCP connections, by listener", of_each(Counters::accepted))?;
     out.gauges("pointsman_control_connections", "Open TCP connections, by listener", of_each(Counters::connections))?;
     let drops = DropReason::ALL.map(|reason| ([("reason", reason.name().to_owned())], counters.drops(reason)));
-    out.counters("pointsman_control_drops", "TCP connections that were not served, by reason", drops)
+    out.counters("pointsman_control_drops", "TCP connections that were not served, by reason", drops)?;
+    let answers = counters.users.answers().map(|(answer, count)| ([("answer", answer)], count));
+    out.counters("pointsman_control_user_lookups", "Users whom shards asked the user database for, by its answer", answers)?;
+    let lost = [(NO_LABELS, counters.users.notes_lost())];
+    out.counters("pointsman_control_statistics_lost", "What was to be told to the statistics Redis and was not", lost)
 }
 
 fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {

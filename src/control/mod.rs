@@ -36,6 +36,7 @@ use crate::config::Config;
 use crate::engine::{DtlsConfig, Engine, EngineConfig, EngineError, Event, Events, Mailboxes, TurnEvent};
 use crate::failure::Failure;
 use crate::metrics::{self, Finished, Held, Metrics, Reading};
+use crate::users::{self as user_database, Database};
 
 use addresses::Addresses;
 use alone::Alone;
@@ -114,7 +115,9 @@ fn engine_config(config: &Config, addresses: &Addresses, certificate: Option<&Ce
     let mut turn = config.turn.server_config(&addresses.relay, &addresses.public, addresses.own(&config.listen.udp));
     // Relays reach no page and no administration.
     turn.peers.never.extend(&config.listen.http);
-    // Metrics count what allocations carried that have ended.
+    let user_database::Config { database, statistics, .. } = &config.turn.database;
+    turn.peers.never.extend([database, statistics].into_iter().flatten().flat_map(Database::socket_addresses));
+    // Metrics count allocations that have ended, and a Redis may be told of all.
     turn.notes = true;
     EngineConfig {
         listen,
@@ -186,7 +189,7 @@ impl Server<'_> {
         let counters = Arc::new(Counters::default());
         let (close, closing) = watch::channel(false);
         let serving = Arc::new(self.serving(&health, &counters, closing));
-        let users = Users::start(&self.config.turn.database, &self.config.turn.server.realm, self.engine.mailboxes());
+        let users = Users::start(&self.config.turn.database, &self.config.turn.server.realm, self.engine.mailboxes(), &counters.users);
         tokio::spawn(follow(events, self.signal.clone(), Arc::clone(&self.negotiations), users, Arc::clone(&self.finished)));
         tokio::spawn(health::watch(Arc::clone(&health), self.engine.snapshots()));
         for listener in listeners {

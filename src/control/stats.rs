@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::users;
+
 /// Which key of `[listen]` a connection came in through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
@@ -99,6 +101,8 @@ pub struct Counters {
     accepted: [AtomicU64; ListenerKind::ALL.len()],
     open: [AtomicU64; ListenerKind::ALL.len()],
     drops: [AtomicU64; DropReason::ALL.len()],
+    /// Of the user database.
+    pub users: Arc<users::Counters>,
 }
 
 /// Counts a connection as open until it is dropped.

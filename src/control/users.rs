@@ -53,12 +53,23 @@ impl Shards for Mailboxes {
 /// What became of the shards' questions and notes.
 #[derive(Debug, Default)]
 pub struct Counters {
-    pub found: AtomicU64,
-    pub unknown: AtomicU64,
-    /// Not answered: no database, away, too slow, too many at a time.
-    pub unavailable: AtomicU64,
+    found: AtomicU64,
+    unknown: AtomicU64,
+    unavailable: AtomicU64,
+    notes_lost: AtomicU64,
+}
+
+impl Counters {
+    /// Questions by their answer. `unavailable`: no database, away, too slow, or too many questions at a time.
+    pub fn answers(&self) -> [(&'static str, u64); 3] {
+        [("found", &self.found), ("unknown", &self.unknown), ("unavailable", &self.unavailable)]
+            .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+    }
+
     /// Notes that no Redis took.
-    pub notes_lost: AtomicU64,
+    pub fn notes_lost(&self) -> u64 {
+        self.notes_lost.load(Ordering::Relaxed)
+    }
 }
 
 /// Takes what shards say about users. Cloning is cheap.
@@ -88,9 +99,8 @@ struct Health {
 
 impl<S: Shards> Users<S> {
     /// Begins to serve. `realm` is the default one. Needs a tokio runtime, and ends with it.
-    pub fn start(config: &Config, realm: &str, shards: S) -> Self {
-        let counters = Arc::new(Counters::default());
-        let mut users = Self { lookups: None, notes: None, shards: shards.clone(), counters: Arc::clone(&counters) };
+    pub fn start(config: &Config, realm: &str, shards: S, counters: &Arc<Counters>) -> Self {
+        let mut users = Self { lookups: None, notes: None, shards: shards.clone(), counters: Arc::clone(counters) };
         if let Some(database) = &config.database {
             tracing::info!(%database, "users are looked up in a database");
             let store = Store::new(database);
@@ -98,16 +108,12 @@ impl<S: Shards> Users<S> {
             let reader = Reader::new(store.clone(), config, realm);
             tokio::spawn(keep_rules(reader, config.interval, shards.clone(), Arc::clone(&health)));
             let (sender, receiver) = mpsc::channel(config.waiting_max.max(1));
-            let desk = Desk { store, health, shards, counters: Arc::clone(&counters), lookup_timeout: config.lookup_timeout };
+            let desk = Desk { store, health, shards, counters: Arc::clone(counters), lookup_timeout: config.lookup_timeout };
             tokio::spawn(desk.serve(receiver, config.lookups_max));
             users.lookups = Some(sender);
         }
-        users.notes = config.statistics.as_ref().map(|database| statistics::start(database, config.statistics_waiting_max, &counters));
+        users.notes = config.statistics.as_ref().map(|database| statistics::start(database, config.statistics_waiting_max, counters));
         users
-    }
-
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
     }
 
     /// Takes an event of a shard. Never waits.

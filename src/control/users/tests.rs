@@ -70,13 +70,14 @@ fn question(lookup: u64, name: &[u8]) -> TurnEvent {
 
 #[tokio::test(flavor = "current_thread")]
 async fn users_are_looked_up() {
+    let counters = Arc::<Counters>::default();
     let (_folder, config) = file();
     let store = Store::open(config.database.as_ref().unwrap()).await.unwrap();
     let key = UserKey::derive("gorst", "north.gov", "hero");
     store.set_user("north.gov", "gorst", key).await.unwrap();
     store.add_secret("north.gov", &Secret::new("logen")).await.unwrap();
     let sent = Sent::default();
-    let users = Users::start(&config, "north.gov", sent.clone());
+    let users = Users::start(&config, "north.gov", sent.clone(), &counters);
     // Rules come when the database was reached.
     sent.rules().await;
     for (lookup, name, answer) in [
@@ -88,26 +89,27 @@ async fn users_are_looked_up() {
         users.handle_event(ShardId(5), question(lookup, name));
         assert_eq!(sent.answer().await, (ShardId(5), LookupId(lookup), answer));
     }
-    assert_eq!(users.counters().found.load(Ordering::Relaxed), 1);
-    assert_eq!(users.counters().unknown.load(Ordering::Relaxed), 3);
+    assert_eq!(counters.answers(), [("found", 1), ("unknown", 3), ("unavailable", 0)]);
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn without_a_database_nobody_waits() {
+    let counters = Arc::<Counters>::default();
     let sent = Sent::default();
-    let users = Users::start(&Config::default(), "north.gov", sent.clone());
+    let users = Users::start(&Config::default(), "north.gov", sent.clone(), &counters);
     users.handle_event(ShardId(0), question(1, b"gorst"));
     assert_eq!(sent.answer().await, (ShardId(0), LookupId(1), KeyAnswer::Unavailable));
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_database_that_comes_later_is_found() {
+    let counters = Arc::<Counters>::default();
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("later");
     let database = Database::Sqlite(inner.join("turndb"));
     let config = Config { database: Some(database.clone()), interval: Duration::from_millis(30), ..Config::default() };
     let sent = Sent::default();
-    let users = Users::start(&config, "north.gov", sent.clone());
+    let users = Users::start(&config, "north.gov", sent.clone(), &counters);
     users.handle_event(ShardId(0), question(1, b"gorst"));
     assert_eq!(sent.answer().await.2, KeyAnswer::Unavailable);
     std::fs::create_dir(&inner).unwrap();
@@ -121,6 +123,7 @@ async fn a_database_that_comes_later_is_found() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn rules_are_those_of_the_tables() {
+    let counters = Arc::<Counters>::default();
     let (_folder, config) = file();
     let store = Store::open(config.database.as_ref().unwrap()).await.unwrap();
     for secret in ["logen", "bloody9"] {
@@ -143,7 +146,7 @@ async fn rules_are_those_of_the_tables() {
     store.set_oauth_key(&oauth("union", "MTIzNDU2Nzg5MDEyMzQ1Ngo=", "A128GCM")).await.unwrap();
     store.set_oauth_key(&oauth("torn", "not base64!", "A256GCM")).await.unwrap();
     let sent = Sent::default();
-    let _users = Users::start(&config, "north.gov", sent.clone());
+    let _users = Users::start(&config, "north.gov", sent.clone(), &counters);
     let rules = sent.rules().await;
     let turn_secret = |secret: &str| pointsman_turn::config::Secret(secret.to_owned());
     let crinna = Realm {
@@ -174,26 +177,29 @@ async fn rules_are_those_of_the_tables() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn only_what_is_wanted_is_taken() {
+    let counters = Arc::<Counters>::default();
     let (_folder, config) = file();
     let store = Store::open(config.database.as_ref().unwrap()).await.unwrap();
     store.add_secret("north.gov", &Secret::new("logen")).await.unwrap();
     store.add_origin("http://crinna.org:80", "crinna.org").await.unwrap();
     store.add_peers(PeerList::Allowed, "", "172.17.13.200").await.unwrap();
     let sent = Sent::default();
-    let _users = Users::start(&Config { secrets: false, realms: false, ..config.clone() }, "north.gov", sent.clone());
+    let _users = Users::start(&Config { secrets: false, realms: false, ..config.clone() }, "north.gov", sent.clone(), &counters);
     let rules = sent.rules().await;
     assert_eq!((rules.realms.len(), rules.allowed_peers.len()), (0, 1));
     let sent = Sent::default();
-    let _users = Users::start(&Config { peers: false, ..config }, "north.gov", sent.clone());
+    let _users = Users::start(&Config { peers: false, ..config }, "north.gov", sent.clone(), &counters);
     let rules = sent.rules().await;
     assert_eq!((rules.realms.len(), rules.allowed_peers.len()), (2, 0));
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn notes_without_a_redis_are_lost_and_hold_nobody_up() {
+    let counters = Arc::<Counters>::default();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let statistics = Some(format!("redis://127.0.0.1:{port}").parse().unwrap());
-    let users = Users::start(&Config { statistics, statistics_waiting_max: 4, ..Config::default() }, "north.gov", Sent::default());
+    let users =
+        Users::start(&Config { statistics, statistics_waiting_max: 4, ..Config::default() }, "north.gov", Sent::default(), &counters);
     let client = FiveTuple::udp("192.0.2.1:3478".parse().unwrap(), "198.51.100.1:4000".parse().unwrap());
     let note = Note {
         id: AllocationId { shard: ShardId(0), index: 1, generation: 1 },
@@ -208,7 +214,7 @@ async fn notes_without_a_redis_are_lost_and_hold_nobody_up() {
     for _ in 0..10 {
         users.handle_event(ShardId(0), TurnEvent::Note(note.clone()));
     }
-    let lost = || users.counters().notes_lost.load(Ordering::Relaxed);
+    let lost = || counters.notes_lost();
     assert!(lost() >= 5, "{}", lost());
     for _ in 0..500 {
         if lost() == 10 {
