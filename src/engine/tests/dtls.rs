@@ -201,8 +201,9 @@ fn hellos_without_a_cookie_leave_nothing_behind() {
     let server = engine.addresses()[0];
     let mut cookies = std::collections::HashSet::new();
     let mut bytes = [0; 2000];
-    for _ in 0..300 {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // All stay open, so that no port is given twice.
+    let sockets: Vec<_> = (0..300).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    for socket in &sockets {
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         socket.send_to(HELLO, server).unwrap();
         let len = socket.recv(&mut bytes).unwrap();
