@@ -108,7 +108,9 @@ pub fn run(args: &TurnArgs) -> Result<(), String> {
     let allocating = begin.elapsed();
     fleet.drive(SETTLE, None, 0)?;
     let allocated = usage()?;
-    fleet.permit()?;
+    if args.seconds > 0 {
+        fleet.permit()?;
+    }
 
     let before = usage()?;
     let (arrived_before, came_back_before) = (echo.arrived(), fleet.came_back());
