@@ -41,6 +41,7 @@ http = ["127.0.0.1:8080"]
 [tls]
 certificate = "${dir}/cert.pem"
 key = "${dir}/key.pem"
+host = "${ADDRESS}"
 [engine]
 shards = ${shards}
 [turn]
