@@ -32,8 +32,6 @@ mod tests;
 /// What [`Metrics::text`] is written in.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-const NO_LABELS: [(&str, &str); 0] = [];
-
 /// Realms that have series of their own.
 const REALMS_MAX: usize = 100;
 
@@ -138,8 +136,7 @@ fn listeners(out: &mut Out<'_>, counters: &Counters) -> fmt::Result {
     out.counters("pointsman_control_drops", "TCP connections that were not served, by reason", drops)?;
     let answers = counters.users.answers().map(|(answer, count)| ([("answer", answer)], count));
     out.counters("pointsman_control_user_lookups", "Users whom shards asked the user database for, by its answer", answers)?;
-    let lost = [(NO_LABELS, counters.users.notes_lost())];
-    out.counters("pointsman_control_statistics_lost", "What was to be told to the statistics Redis and was not", lost)
+    out.counter("pointsman_control_statistics_lost", "What was to be told to the statistics Redis and was not", counters.users.notes_lost())
 }
 
 fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {

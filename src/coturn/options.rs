@@ -234,7 +234,7 @@ options! {
     TcpAlternateServer Redirection Works Required ["tcp-alternate-server"] => "as alternate-server, for TCP clients only";
 
     Cli Administration Nothing Switch ["cli"] => "there is no telnet interface: `pointsman ctl turn` lists and ends allocations";
-    NoCli Administration Always Switch ["no-cli"] => "there is no telnet interface";
+    NoCli Administration Works Switch ["no-cli"] => "there is no telnet interface";
     CliIp Administration Nothing Required ["cli-ip"] => "there is no telnet interface";
     CliPort Administration Nothing Required ["cli-port"] => "there is no telnet interface";
     CliPassword Administration Nothing Required ["cli-password"] => "there is no telnet interface";

@@ -34,8 +34,7 @@ pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot], finished: &Finished)
     for (suffix, what, count) in TRAFFIC {
         let rows = series(&sums, finished.with_users(), count);
         out.untyped(&format!("turn_traffic_{suffix}"), &format!("Ended allocations: {what}"), rows)?;
-        let total = [(NO_LABELS, count(&sums.total))];
-        out.untyped(&format!("turn_total_traffic_{suffix}"), &format!("All ended allocations: {what}"), total)?;
+        out.untyped_alone(&format!("turn_total_traffic_{suffix}"), &format!("All ended allocations: {what}"), count(&sums.total))?;
     }
     let kinds = PROTOCOLS.into_iter().enumerate().map(|(at, kind)| {
         let count: u64 = shards.iter().filter_map(|s| s.turn.allocations_by_protocol.get(at)).sum();
@@ -54,12 +53,10 @@ pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot], finished: &Finished)
         ("turn_unauthenticated_401_responses", "Requests answered with 401", sum(|turn| turn.answered_with(401))),
         ("turn_unauthenticated_401_dropped_responses", "Requests of strangers that got no answer", limited),
     ] {
-        out.untyped(name, help, [(NO_LABELS, count)])?;
+        out.untyped_alone(name, help, count)?;
     }
     Ok(())
 }
-
-const NO_LABELS: [(&str, &str); 0] = [];
 
 fn series(sums: &Sums, with_users: bool, count: Count) -> impl Iterator<Item = (Labels, u64)> {
     sums.by.iter().map(move |((realm, user), traffic)| {

@@ -63,7 +63,22 @@ impl Out<'_> {
         Ok(())
     }
 
-    /// Numbers under names that are not ours to shape. A family without labels is written without braces.
+    /// One gauge, without labels.
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: &impl EncodeGaugeValue) -> fmt::Result {
+        self.family(name, help, MetricType::Gauge)?.encode_gauge(value)
+    }
+
+    /// One counter, without labels.
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.family(name, help, MetricType::Counter)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+    }
+
+    /// One number, without labels, under a name that is not ours to shape.
+    pub(super) fn untyped_alone(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.family(name, help, MetricType::Unknown)?.encode_gauge(&value)
+    }
+
+    /// Numbers under names that are not ours to shape.
     pub(super) fn untyped<L: EncodeLabelSet>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (L, u64)>) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Unknown)?;
         for (labels, value) in rows {

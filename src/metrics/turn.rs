@@ -69,8 +69,7 @@ pub(super) fn write_held(out: &mut Out<'_>, held: &Held) -> fmt::Result {
     out.gauges("pointsman_turn_realm_allocations", "Allocations, by realm", allocations)?;
     let users = realms.iter().map(|(realm, _, users)| (of_realm(realm), *users as u64));
     out.gauges("pointsman_turn_realm_users", "Users who hold allocations, by realm", users)?;
-    let none: [(&str, &str); 0] = [];
-    out.gauges("pointsman_turn_granted_bytes_per_second", "Bandwidth granted to all allocations", [(none, *granted_bps)])
+    out.gauge("pointsman_turn_granted_bytes_per_second", "Bandwidth granted to all allocations", granted_bps)
 }
 
 const fn protocol(protocol: Protocol) -> &'static str {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::FiveTuple;
-use pointsman_wire::stun::Message;
 use pointsman_wire::stun::attribute::Type;
+use pointsman_wire::stun::{Message, Method};
 
 use super::reply::{Question, Rejection};
 use super::{Server, Timer};
@@ -45,7 +45,20 @@ impl Server {
             key: allocation.key,
             until: allocation.until,
         });
-        self.auth.check(now, client.remote, message, held.as_ref(), self.attempt)
+        // A data connection's first request is made with the nonce of the connection that controls the allocation (RFC 6062
+        // section 4.3): another challenge would cost a round trip and show nothing that the address does not.
+        let control = holder.and_then(|index| self.allocations.get(index as usize)).map(|allocation| allocation.client.remote);
+        let asked_from = match control {
+            Some(control)
+                if message.method() == Method::CONNECTION_BIND
+                    && control.ip() == client.remote.ip()
+                    && self.auth.knows_nonce(now.unix, control, message) =>
+            {
+                control
+            }
+            Some(_) | None => client.remote,
+        };
+        self.auth.check(now, asked_from, message, held.as_ref(), self.attempt)
     }
 
     /// What becomes of a request without proof.
@@ -60,13 +73,18 @@ impl Server {
     /// what they proved with last: a token may have taken another's place.
     pub(super) fn check_holder(&mut self, index: u32, message: &Message<'_>, proof: &Proof) -> Result<(), Rejection> {
         let allocation = self.allocations.get_mut(index as usize).ok_or(Rejection::ALLOCATION_MISMATCH)?;
-        if allocation.username != proof.username || allocation.realm != proof.realm {
+        // A new token may be sealed with another key, which is what the name tells (RFC 7635 section 6.2); the account stays the same.
+        let token_renewed = allocation.until.is_some() && proof.until.is_some();
+        if !token_renewed && (allocation.username != proof.username || allocation.realm != proof.realm) {
             return Err(Rejection::WRONG_CREDENTIALS);
         }
         if self.config.check_origin && !Auth::keeps_origin(message, allocation.origin.as_deref()) {
             return Err(Rejection::WRONG_CREDENTIALS);
         }
         (allocation.key, allocation.until) = (proof.key, proof.until);
+        if token_renewed {
+            allocation.username.clone_from(&proof.username);
+        }
         Ok(())
     }
 
