@@ -9,6 +9,8 @@ import puppeteer from "puppeteer-core";
 import { chromium as playwright } from "playwright-core";
 
 export const ADDRESS = "10.78.0.1";
+/** The name of ADDRESS in that namespace: Firefox speaks TURN over TLS with no server that has no name. */
+export const HOST = "pointsman.test";
 export const HTTP = "http://127.0.0.1:8080";
 const ROOT = new URL("../..", import.meta.url).pathname;
 export const BINARY = process.env.POINTSMAN_BIN ?? path.join(ROOT, "target/release/pointsman");
@@ -23,6 +25,14 @@ export async function until(what, ms, ask) {
   }
 }
 
+/** An authority (ca.pem) and the server's certificate (cert.pem, key.pem) in `dir`. */
+function certificate(dir) {
+  const make = (...args) => execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", ...args], { stdio: "ignore" });
+  make("-subj", "/CN=Pointsman test authority", "-keyout", `${dir}/ca-key.pem`, "-out", `${dir}/ca.pem`);
+  make("-subj", "/CN=localhost", "-CA", `${dir}/ca.pem`, "-CAkey", `${dir}/ca-key.pem`, "-addext", "basicConstraints=critical,CA:FALSE",
+    "-addext", `subjectAltName=DNS:${HOST},IP:${ADDRESS},IP:127.0.0.1`, "-keyout", `${dir}/key.pem`, "-out", `${dir}/cert.pem`);
+}
+
 /** Starts the server with `args`, or with a production-like configuration on 10.78.0.1 and 127.0.0.1; `tcp` and `tls`: whether it listens there. */
 export async function server({ dev = false, shards = 2, turn = "", tcp = true, tls = true } = {}) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "pointsman-test-"));
@@ -30,8 +40,7 @@ export async function server({ dev = false, shards = 2, turn = "", tcp = true, t
   let args = ["serve", "--dev"];
   const config = path.join(dir, "pointsman.toml");
   if (!dev) {
-    execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-      "-addext", `subjectAltName=IP:${ADDRESS},IP:127.0.0.1`, "-keyout", `${dir}/key.pem`, "-out", `${dir}/cert.pem`], { stdio: "ignore" });
+    certificate(dir);
     fs.writeFileSync(config, `public_ip = ["${ADDRESS}", "::1"]
 [listen]
 udp = ["${ADDRESS}:3478", "[::1]:3478"]
@@ -41,7 +50,7 @@ http = ["127.0.0.1:8080"]
 [tls]
 certificate = "${dir}/cert.pem"
 key = "${dir}/key.pem"
-host = "${ADDRESS}"
+host = "${HOST}"
 [engine]
 shards = ${shards}
 [turn]
@@ -61,6 +70,8 @@ testkey = "a key secret of more than thirty-two characters"
     return ready();
   });
   return {
+    /** The authority that clients must trust. */
+    authority: `${dir}/ca.pem`,
     token: (room, identity, ...more) =>
       execFileSync(BINARY, ["token", "--config", config, "--room", room, "--identity", identity, ...more], { encoding: "utf8" }).trim().split("\n").at(-1),
     metrics: async () => (await fetch(`${HTTP}/metrics`)).text(),
@@ -202,10 +213,16 @@ export async function chromium() {
   };
 }
 
-/** Headless Firefox ESR; it needs a PulseAudio server (PULSE_SERVER) to play sound. */
-export async function firefox() {
+/** Headless Firefox ESR; it needs a PulseAudio server (PULSE_SERVER) to play sound. `authority`: a PEM file whose certificates it trusts, for `turns:` too. */
+export async function firefox({ authority } = {}) {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), "pointsman-firefox-"));
-  const browser = await puppeteer.launch({ browser: "firefox", executablePath: "/usr/bin/firefox-esr", headless: true, acceptInsecureCerts: true, env: { ...process.env, HOME: home },
+  const profile = path.join(home, "profile");
+  fs.mkdirSync(profile);
+  if (authority) {
+    execFileSync("certutil", ["-N", "--empty-password", "-d", `sql:${profile}`]);
+    execFileSync("certutil", ["-A", "-n", "test authority", "-t", "C,,", "-i", authority, "-d", `sql:${profile}`]);
+  }
+  const browser = await puppeteer.launch({ browser: "firefox", executablePath: "/usr/bin/firefox-esr", headless: true, userDataDir: profile, env: { ...process.env, HOME: home },
     extraPrefsFirefox: { "media.navigator.permission.disabled": true, "media.navigator.streams.fake": true, "media.autoplay.default": 0, "media.autoplay.blocking_policy": 0,
       "media.peerconnection.ice.obfuscate_host_addresses": false } });
   return {

@@ -1,7 +1,7 @@
 // Calls that go through the relay alone, over each of its transports; over TCP and TLS in a network that lets no UDP pass at all.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { chromium, firefox, HTTP, server, withoutUdp } from "./lab.mjs";
+import { chromium, firefox, HTTP, server, until, withoutUdp } from "./lab.mjs";
 
 const TRANSPORTS = [
   { name: "UDP", protocol: "udp", listen: { tcp: false, tls: false }, blocked: false },
@@ -16,13 +16,15 @@ for (const { name, protocol, listen, blocked } of TRANSPORTS)
       it(`carries a call of two in ${browser}`, async (t) => {
         const pointsman = await server(listen);
         const unblock = blocked ? withoutUdp() : () => {};
-        const opened = await launch();
+        const opened = await launch(pointsman);
         try {
           const tabs = [await opened.tab("Ada", 20), await opened.tab("Grace", 200)];
           for (const tab of tabs) await tab.open(`${HTTP}/?room=relayed&name=${tab.name}&join=1&relay=1&token=${pointsman.token("relayed", tab.name)}`);
           t.diagnostic(`met ${await tabs[1].meets([tabs[0]], 30_000)} ms after opening the page`);
           await tabs[0].meets([tabs[1]], 30_000);
           for (const tab of tabs) {
+            // Statistics lag behind the first picture.
+            await until(`${tab.name} tells of its path`, 5_000, async () => (await tab.relayed()).length > 0);
             assert.deepEqual([...new Set(await tab.relayed())], ["relay"], `${tab.name} must be relayed`);
             assert.deepEqual([...new Set(await tab.relayProtocols())], [protocol]);
           }
