@@ -95,8 +95,7 @@ fn find_long(name: &str) -> Result<&'static Row, Misuse> {
 }
 
 fn read_letters<'a>(letters: &str, rest: &mut impl Iterator<Item = &'a String>, given: &mut Vec<Given>) -> Result<(), Misuse> {
-    let mut at = letters.char_indices();
-    while let Some((index, letter)) = at.next() {
+    for (index, letter) in letters.char_indices() {
         let row = options::by_short(letter).ok_or_else(|| Misuse::Unknown(format!("-{letter}")))?;
         if !row.short_takes_value() {
             given.push(Given::Option { option: row.option, value: String::new() });

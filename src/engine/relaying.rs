@@ -241,14 +241,14 @@ impl Relaying {
 
     pub(super) fn carry_out(&mut self, now: Now, verdict: Verdict, message: &[u8], around: &mut Surroundings<'_>) {
         match verdict {
-            Verdict::ToMedia { relayed, media, payload } => self.to_media(now, relayed, media, message.get(payload), around),
+            Verdict::ToMedia { relayed, media, payload } => self.hand_to_media(now, relayed, media, message.get(payload), around),
             other => send(&self.server, &other, message, around.transmit),
         }
         self.drain(now, around);
     }
 
     /// To our own media, without a socket between.
-    fn to_media(&mut self, now: Now, relayed: SocketAddr, media: SocketAddr, payload: Option<&[u8]>, around: &mut Surroundings<'_>) {
+    fn hand_to_media(&mut self, now: Now, relayed: SocketAddr, media: SocketAddr, payload: Option<&[u8]>, around: &mut Surroundings<'_>) {
         let Some(bytes) = payload else { return };
         let datagram = Datagram { path: self.path(relayed, media), bytes };
         let mut out = self.outgoing(now, around.transmit, around.mesh);
@@ -298,7 +298,7 @@ impl Relaying {
     pub(super) fn drain(&mut self, now: Now, around: &mut Surroundings<'_>) {
         while let Some(output) = self.server.poll_output() {
             match output {
-                Output::Reply { client, bytes } => around.transmit.to_client(&client, &[&bytes], Kind::Answer),
+                Output::Reply { client, bytes } => around.transmit.send_to_client(&client, &[&bytes], Kind::Answer),
                 Output::OpenRelay { relay, from, transport: RelayTransport::Udp } => self.begin_opening(now, relay, from),
                 Output::OpenRelay { relay, from, transport: RelayTransport::Tcp } => {
                     let RelaySource::Fresh { address } = from;
@@ -326,7 +326,7 @@ impl Relaying {
                 }
                 Output::Note(note) => self.tell(now, TurnEvent::Note(note), around),
                 Output::AdoptRelay { relay, was } => self.adopt(now, relay, was, around),
-                Output::ToShard { shard, message } => self.to_shard(now, shard, message, around),
+                Output::ToShard { shard, message } => self.hand_to_shard(now, shard, message, around),
                 Output::CloseClient { client } => match client.protocol {
                     Protocol::Dtls => {
                         around.transmit.with_dtls(|dtls, transmit| dtls.close(&client, transmit));
@@ -343,7 +343,7 @@ impl Relaying {
     }
 
     /// Hands a message to another shard's server, with the sockets that it names.
-    fn to_shard(&mut self, now: Now, shard: ShardId, message: ShardMessage, around: &mut Surroundings<'_>) {
+    fn hand_to_shard(&mut self, now: Now, shard: ShardId, message: ShardMessage, around: &mut Surroundings<'_>) {
         if !around.mesh.reaches(shard) {
             // A client may have made the number up.
             if let ShardMessage::Refresh { client, request, .. } = message {
@@ -433,12 +433,14 @@ fn send(server: &Server, verdict: &Verdict, message: &[u8], transmit: &mut Trans
         Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
             to_peer(transmit, *relay, *peer, *dont_fragment, message, payload.clone());
         }
-        Verdict::ToClient { client, header } => transmit.to_client(client, &[header, message], Kind::Data),
+        Verdict::ToClient { client, header } => transmit.send_to_client(client, &[header, message], Kind::Data),
         Verdict::Indication { client, padding } => {
-            transmit.to_client(client, &[server.scratch(), message, &[0; 3][..(*padding).min(3)]], Kind::Data);
+            transmit.send_to_client(client, &[server.scratch(), message, &[0; 3][..(*padding).min(3)]], Kind::Data);
         }
-        Verdict::Reply { client } => transmit.to_client(client, &[server.scratch()], Kind::Answer),
-        Verdict::ReplyFrom { client: _, from, to } => transmit.to_client(&FiveTuple::udp(*from, *to), &[server.scratch()], Kind::Answer),
+        Verdict::Reply { client } => transmit.send_to_client(client, &[server.scratch()], Kind::Answer),
+        Verdict::ReplyFrom { client: _, from, to } => {
+            transmit.send_to_client(&FiveTuple::udp(*from, *to), &[server.scratch()], Kind::Answer)
+        }
         // Only what a client sends goes to media.
         Verdict::ToMedia { .. } | Verdict::Handled | Verdict::Drop(_) => {}
     }

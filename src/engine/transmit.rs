@@ -152,7 +152,7 @@ impl Transmit {
     }
 
     /// Sends one message, made of `parts`, to a client, over whatever it came by.
-    pub fn to_client(&mut self, client: &FiveTuple, parts: &[&[u8]], kind: Kind) {
+    pub fn send_to_client(&mut self, client: &FiveTuple, parts: &[&[u8]], kind: Kind) {
         match client.protocol {
             Protocol::Udp => self.datagram_to_client(client, parts),
             Protocol::Tcp | Protocol::Tls => self.streams.put(client, parts, kind, &mut self.stats),

@@ -74,7 +74,7 @@ impl Moment {
         let month = MONTHS[(self.month - 1) as usize % 12];
         let day = DAYS[((self.day_number() + 4) % 7) as usize];
         let short = |name: &'static str| name.get(..3).unwrap_or(name);
-        let half_day = |hour: u64| if hour % 12 == 0 { 12 } else { hour % 12 };
+        let half_day = |hour: u64| if hour.is_multiple_of(12) { 12 } else { hour % 12 };
         match part {
             Some('Y') => write!(out, "{}", self.year),
             Some('y') => write!(out, "{:02}", self.year % 100),

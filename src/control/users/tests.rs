@@ -11,7 +11,10 @@ use crate::users::{Database, OAuthKey, PeerList, RealmOptionKind, UserKey};
 
 /// What the shards were sent.
 #[derive(Clone, Default)]
-struct Sent(Arc<Mutex<Vec<(Option<ShardId>, TurnCommand)>>>);
+struct Sent(Arc<Mutex<Vec<Letter>>>);
+
+/// To which shard (`None`: to all), and what.
+type Letter = (Option<ShardId>, TurnCommand);
 
 impl Shards for Sent {
     fn send_to(&self, shard: ShardId, command: TurnCommand) -> Result<(), Busy> {
