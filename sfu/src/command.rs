@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use pointsman_wire::net::{FiveTuple, ShardId};
 
+use crate::{Preferences, Quality};
+
 /// Globally unique (drawn at random by control).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParticipantId(pub u64);
@@ -205,6 +207,8 @@ pub struct SenderSpec {
     pub codecs: Vec<CodecSpec>,
     pub extensions: ExtensionIds,
     pub source: Option<Source>,
+    /// What is wanted of the source.
+    pub preferences: Preferences,
 }
 
 /// What an m-line toward a client carries.
@@ -226,6 +230,14 @@ pub enum Event {
     PathChanged { participant: ParticipantId, path: FiveTuple },
     /// The first packet of a publication arrived.
     PublicationStarted { publication: PublicationId, codec: Codec },
+    /// What a subscription gets, or why, has changed.
+    Quality { participant: ParticipantId, publication: PublicationId, quality: Quality },
+    /// The bandwidth estimated toward a participant has changed by a tenth or more.
+    Estimate { participant: ParticipantId, estimate_bps: u64 },
+    /// The highest spatial layer of a publication that any subscriber wants; `None`: nobody wants any. What is above it need not be sent.
+    LayersWanted { publisher: ParticipantId, publication: PublicationId, spatial_max: Option<u8> },
+    /// Who speaks in a room, the loudest first; the first is the dominant speaker.
+    Speakers { room: RoomId, speakers: Vec<ParticipantId> },
     /// The transport is gone. Control answers with `Command::Remove`.
     Closed { participant: ParticipantId, reason: CloseReason },
 }

@@ -28,7 +28,8 @@ use random::Random;
 
 use crate::sdp::{Description, Limits, Media, Setup, Transport};
 use crate::{
-    Claim, DtlsRole, Fingerprint, Front, IceCredentials, Kind, ParticipantId, ParticipantSpec, PublicationId, ReceiverSpec, RoomId, Source,
+    Claim, DtlsRole, Fingerprint, Front, IceCredentials, Kind, ParticipantId, ParticipantSpec, Preferences, PublicationId, ReceiverSpec,
+    RoomId, Source,
 };
 
 /// What holds for every participant.
@@ -95,6 +96,7 @@ pub struct Negotiation {
 struct Subscription {
     source: Source,
     kind: Kind,
+    preferences: Preferences,
     /// Index of the m-line that carries it.
     line: Option<usize>,
 }
@@ -192,7 +194,7 @@ impl Negotiation {
             if self.subscriptions.len() >= self.config.subscriptions_max {
                 return Err(SubscribeError::Full);
             }
-            self.subscriptions.push(Subscription { source, kind, line: None });
+            self.subscriptions.push(Subscription { source, kind, preferences: Preferences::default(), line: None });
             self.place();
         }
         let mut placed = self.placed();
@@ -204,6 +206,18 @@ impl Negotiation {
     pub fn unsubscribe(&mut self, publication: PublicationId) {
         self.subscriptions.retain(|subscription| subscription.source.publication != publication);
         self.place();
+    }
+
+    /// What is wanted of a subscription from now on. `false`: there is no such subscription.
+    pub fn prefer(&mut self, publication: PublicationId, preferences: Preferences) -> bool {
+        let found = self.subscriptions.iter_mut().find(|subscription| subscription.source.publication == publication);
+        let Some(subscription) = found else { return false };
+        subscription.preferences = preferences;
+        if let Some(sender) = subscription.line.and_then(|at| self.lines[at].sender.as_mut()) {
+            sender.preferences = preferences;
+        }
+        self.rebuild_spec();
+        true
     }
 
     /// Server-enforced mute. `false`: the client has no such publication.
@@ -344,6 +358,7 @@ impl Negotiation {
         for subscription in &self.subscriptions {
             if let Some(sender) = subscription.line.and_then(|at| self.lines[at].sender.as_mut()) {
                 sender.source = Some(subscription.source);
+                sender.preferences = subscription.preferences;
             }
         }
         self.rebuild_spec();

@@ -34,6 +34,44 @@ pub struct Source {
     pub kind: Kind,
 }
 
+/// What a client wants of one subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preferences {
+    /// Size at which it is shown, in physical pixels; 0: not said.
+    pub width: u16,
+    pub height: u16,
+    /// Off the screen nothing is sent (video only).
+    pub visible: bool,
+    /// Served before all that is not.
+    pub pinned: bool,
+    /// A shared screen goes before cameras.
+    pub screen: bool,
+    /// Among equals the greater is served first.
+    pub priority: u8,
+    /// Highest simulcast or spatial layer, and highest temporal layer, that are sent; `u8::MAX`: any.
+    pub spatial_max: u8,
+    pub temporal_max: u8,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self { width: 0, height: 0, visible: true, pinned: false, screen: false, priority: 0, spatial_max: u8::MAX, temporal_max: u8::MAX }
+    }
+}
+
+/// What a subscription gets, and why it is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quality {
+    /// Layers on the wire as (spatial, temporal); `None`: nothing.
+    pub current: Option<(u8, u8)>,
+    /// What it is meant to get.
+    pub target: Option<(u8, u8)>,
+    /// What the target takes, in bits per second.
+    pub bitrate_bps: u32,
+    /// Why it gets no more, as a word of the protocol: `best`, `estimate`, …
+    pub reason: &'static str,
+}
+
 pub trait Media: Send + Sync + 'static {
     /// Makes a participant known to the media side. `may_publish` and `may_subscribe` bound what its offers are granted.
     fn open(
@@ -54,6 +92,8 @@ pub trait Media: Send + Sync + 'static {
     fn subscribe(&self, participant: ParticipantId, source: Source) -> Result<Placement, MediaError>;
     /// Wants it no longer. Its m-line goes to the subscription of its kind that has waited longest.
     fn unsubscribe(&self, participant: ParticipantId, publication: PublicationId);
+    /// What is wanted of a subscription from now on. Nothing happens when there is none.
+    fn prefer(&self, participant: ParticipantId, publication: PublicationId, preferences: Preferences);
     /// Server-enforced mute: the publication's packets stop at the server.
     fn set_muted(&self, publisher: ParticipantId, publication: PublicationId, muted: bool);
     /// Ends the participant's transport and everything it sent and received.
@@ -120,6 +160,28 @@ pub enum MediaEvent {
     },
     PublicationStarted {
         publication: PublicationId,
+    },
+    /// What a subscription gets, or why, has changed.
+    Quality {
+        participant: ParticipantId,
+        publication: PublicationId,
+        quality: Quality,
+    },
+    /// The bandwidth estimated toward a participant, in bits per second.
+    Estimate {
+        participant: ParticipantId,
+        estimate_bps: u64,
+    },
+    /// The highest spatial layer of a publication that anybody wants; `None`: nobody wants any. Its publisher need not send more.
+    LayersWanted {
+        publisher: ParticipantId,
+        publication: PublicationId,
+        spatial_max: Option<u8>,
+    },
+    /// Who speaks in a room, the loudest first.
+    Speakers {
+        room: RoomId,
+        speakers: Vec<ParticipantId>,
     },
     /// The transport ended by itself; the rules let the participant leave (or wait for its return).
     Closed {

@@ -259,6 +259,7 @@ impl Rooms {
             }
             // Clients were told when the m-line was agreed; the first packet changes nothing for them.
             MediaEvent::PublicationStarted { publication: _ } => {}
+            MediaEvent::Quality { .. } | MediaEvent::Estimate { .. } | MediaEvent::LayersWanted { .. } | MediaEvent::Speakers { .. } => {}
             MediaEvent::Closed { participant, reason } => {
                 tracing::debug!(reason, "media path ended");
                 self.leave(participant, LeaveReason::MediaClosed, media);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::media::{
-    Answer, Front, IceServer, Kind, Media, MediaError, ParticipantId, Placed, Placement, PublicationId, Published, RoomId, Source, Waiting,
+    Answer, Front, IceServer, Kind, Media, MediaError, ParticipantId, Placed, Placement, Preferences, PublicationId, Published, RoomId,
+    Source, Waiting,
 };
 
 #[derive(Default)]
@@ -154,6 +155,8 @@ impl Media for FakeMedia {
             person.place();
         }
     }
+
+    fn prefer(&self, _: ParticipantId, _: PublicationId, _: Preferences) {}
 
     fn set_muted(&self, publisher: ParticipantId, publication: PublicationId, muted: bool) {
         let mut state = self.state();

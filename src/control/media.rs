@@ -18,8 +18,8 @@ use base64::engine::general_purpose::STANDARD;
 use pointsman_sfu::sdp::Candidate;
 use pointsman_sfu::{self as sfu, CloseReason, Command, Negotiation, NegotiationConfig, SdpError, SubscribeError};
 use pointsman_signal::media::{
-    Answer, Front, IceServer, Kind, Media, MediaError, MediaEvent, ParticipantId, Placed, Placement, PublicationId, Published, RoomId,
-    Source, Waiting,
+    Answer, Front, IceServer, Kind, Media, MediaError, MediaEvent, ParticipantId, Placed, Placement, Preferences, PublicationId, Published,
+    Quality, RoomId, Source, Waiting,
 };
 
 use crate::config::Secret;
@@ -193,6 +193,14 @@ impl<S: Shards> Media for Negotiations<S> {
         self.tell(&mut state, participant.0);
     }
 
+    fn prefer(&self, participant: ParticipantId, publication: PublicationId, preferences: Preferences) {
+        let mut state = self.lock();
+        let Some(negotiation) = state.participants.get_mut(&participant.0) else { return };
+        if negotiation.prefer(sfu::PublicationId(publication.0), preferences_of(preferences)) {
+            self.tell(&mut state, participant.0);
+        }
+    }
+
     fn set_muted(&self, publisher: ParticipantId, publication: PublicationId, muted: bool) {
         let mut state = self.lock();
         let Some(negotiation) = state.participants.get_mut(&publisher.0) else { return };
@@ -275,9 +283,53 @@ pub fn media_event(event: &sfu::Event) -> Option<MediaEvent> {
         sfu::Event::PublicationStarted { publication, .. } => {
             Some(MediaEvent::PublicationStarted { publication: PublicationId(publication.0) })
         }
+        sfu::Event::Quality { participant, publication, quality } => Some(MediaEvent::Quality {
+            participant: ParticipantId(participant.0),
+            publication: PublicationId(publication.0),
+            quality: quality_of(&quality),
+        }),
+        sfu::Event::Estimate { participant, estimate_bps } => {
+            Some(MediaEvent::Estimate { participant: ParticipantId(participant.0), estimate_bps })
+        }
+        sfu::Event::LayersWanted { publisher, publication, spatial_max } => {
+            Some(MediaEvent::LayersWanted { publisher: ParticipantId(publisher.0), publication: PublicationId(publication.0), spatial_max })
+        }
+        sfu::Event::Speakers { room, ref speakers } => {
+            Some(MediaEvent::Speakers { room: RoomId(room.0), speakers: speakers.iter().map(|speaker| ParticipantId(speaker.0)).collect() })
+        }
         sfu::Event::Closed { participant, reason } => {
             Some(MediaEvent::Closed { participant: ParticipantId(participant.0), reason: close_reason(reason) })
         }
+    }
+}
+
+fn preferences_of(preferences: Preferences) -> sfu::Preferences {
+    let Preferences { width, height, visible, pinned, screen, priority, spatial_max, temporal_max } = preferences;
+    let layer_max = sfu::LayerId::new(spatial_max, temporal_max);
+    sfu::Preferences { width, height, visible, pinned, screen, priority, layer_max }
+}
+
+fn quality_of(quality: &sfu::Quality) -> Quality {
+    let &sfu::Quality { current, target, bitrate_bps, reason } = quality;
+    let layer = |id: sfu::LayerId| (id.spatial, id.temporal);
+    Quality { current: current.map(layer), target: target.map(layer), bitrate_bps, reason: reason_word(reason) }
+}
+
+const fn reason_word(reason: sfu::Reason) -> &'static str {
+    match reason {
+        sfu::Reason::Best => "best",
+        sfu::Reason::Silent => "silent",
+        sfu::Reason::Viewport => "viewport",
+        sfu::Reason::Hidden => "hidden",
+        sfu::Reason::Preference => "preference",
+        sfu::Reason::Estimate => "estimate",
+        sfu::Reason::Loss => "loss",
+        sfu::Reason::AudioOnly => "audio_only",
+        sfu::Reason::LayerAbsent => "layer_absent",
+        sfu::Reason::AwaitingKeyframe => "awaiting_keyframe",
+        sfu::Reason::Backlog => "backlog",
+        sfu::Reason::NotSpeaking => "not_speaking",
+        sfu::Reason::Administrator => "administrator",
     }
 }
 

@@ -209,6 +209,7 @@ impl Negotiation {
                 codecs,
                 extensions: extensions.sent,
                 source: line.sender.as_ref().and_then(|before| before.source),
+                preferences: line.sender.as_ref().map(|before| before.preferences).unwrap_or_default(),
             }
         });
         line.codecs = codecs;

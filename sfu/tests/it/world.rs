@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pointsman_sfu::transport::{DtlsIdentity, Transport, TransportConfig};
 use pointsman_sfu::{
     Claim, Codec, CodecSpec, Command, Config, DtlsRole, Egress, Event, ExtensionIds, Front, IceCredentials, Kind, MeshMessage,
-    ParticipantId, ParticipantSpec, PublicationId, ReceiverSpec, RoomId, SenderSpec, Sfu, Source,
+    ParticipantId, ParticipantSpec, Preferences, PublicationId, ReceiverSpec, RoomId, SenderSpec, Sfu, Source,
 };
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple, ShardId};
@@ -555,6 +555,7 @@ pub fn video_out(mid: &str, ssrc: u32, source: Option<(u64, ParticipantId)>) -> 
         codecs: vec![codec(Codec::Vp8, VP8_DOWN, Some(RTX_DOWN))],
         extensions: ExtensionIds { mid: Some(MID_DOWN), transport_cc: Some(TWCC_DOWN), ..ExtensionIds::default() },
         source: source.map(|(publication, publisher)| Source { publication: PublicationId(publication), publisher }),
+        preferences: Preferences::default(),
     }
 }
 

@@ -183,6 +183,7 @@ fn a_call_through_the_relay_needs_no_relay_socket() {
         codecs: vec![opus()],
         extensions: ExtensionIds::default(),
         source: Some(Source { publication, publisher: publisher.id }),
+        preferences: pointsman_sfu::Preferences::default(),
     });
     lab.expect(publisher);
     lab.expect(subscriber);
