@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::media::{IceServer, Kind, ParticipantId, PublicationId};
+use crate::media::{IceServer, Kind, ParticipantId, PublicationId, Quality};
 
 mod read;
 #[cfg(test)]
@@ -39,6 +39,8 @@ pub enum Request {
     Subscribe { publication: PublicationId },
     /// Wants it no longer. Reply: `ok`.
     Unsubscribe { publication: PublicationId },
+    /// What is wanted of a subscription from now on. Each says all of it: what is missing is as at the beginning. Reply: `ok`.
+    Prefer { publication: PublicationId, wish: Wish },
     /// Own publications: tells the others. Those of others (grant `roomAdmin`): stops the packets at the server. Reply: `ok`.
     Mute { publication: PublicationId, muted: bool },
     /// Ends the participant and the connection. Reply: `ok`, then `closed`.
@@ -46,6 +48,26 @@ pub enum Request {
     /// Reply: `pong`.
     Ping,
 }
+
+/// What a client says of how it shows a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Size at which it is shown, in physical pixels; 0: not said.
+    pub width: u16,
+    pub height: u16,
+    /// Off the screen nothing is sent (video only).
+    pub visible: bool,
+    /// Served before all that is not.
+    pub pinned: bool,
+    /// Among equals the greater is served first.
+    pub priority: u8,
+    /// Highest spatial and temporal layer, from 0 to [`LAYER_MAX`]; `None`: any.
+    pub spatial_max: Option<u8>,
+    pub temporal_max: Option<u8>,
+}
+
+/// The highest number of a layer: RTP has room for three bits (RFC 9628 section 4.2).
+pub const LAYER_MAX: u8 = 7;
 
 /// What an m-line on which the client sends carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +189,25 @@ pub enum ServerMessage {
     Negotiate(Negotiate),
     /// The client's media path is up.
     Connected,
+    /// What a subscription gets now, and why it is no more.
+    Quality {
+        publication: String,
+        #[serde(flatten)]
+        quality: QualityInfo,
+    },
+    /// The bandwidth estimated toward the client.
+    Estimate {
+        estimate_bps: u64,
+    },
+    /// Of a publication of one's own: the highest layer that anybody wants, or null. What is above it need not be sent.
+    LayersWanted {
+        publication: String,
+        spatial_max: Option<u8>,
+    },
+    /// Who speaks, perhaps oneself, the dominant speaker first.
+    Speakers {
+        participants: Vec<String>,
+    },
     /// The last message.
     Closed {
         reason: LeaveReason,
@@ -207,6 +248,32 @@ pub struct PublicationInfo {
     pub muted_by_server: bool,
     pub codec: String,
     pub simulcast: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct QualityInfo {
+    /// On the wire; null: nothing.
+    pub current: Option<LayerInfo>,
+    /// What it is meant to get.
+    pub target: Option<LayerInfo>,
+    /// What the target takes, in bits per second.
+    pub bitrate_bps: u32,
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerInfo {
+    /// From the smallest picture.
+    pub spatial: u8,
+    /// From the lowest frame rate.
+    pub temporal: u8,
+}
+
+impl From<Quality> for QualityInfo {
+    fn from(Quality { current, target, bitrate_bps, reason }: Quality) -> Self {
+        let layer = |(spatial, temporal)| LayerInfo { spatial, temporal };
+        Self { current: current.map(layer), target: target.map(layer), bitrate_bps, reason }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

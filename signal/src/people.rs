@@ -1,7 +1,9 @@
 //! One participant of a room and what it publishes and receives: plain values.
 
-use crate::media::{Front, Kind, ParticipantId, PublicationId, Published, Source, Waiting};
-use crate::message::{Negotiate, ParticipantInfo, PublicationInfo, Track, TrackSource, You, kind_text, participant_text, publication_text};
+use crate::media::{Front, Kind, ParticipantId, Preferences, PublicationId, Published, Quality, Source, Waiting};
+use crate::message::{
+    Negotiate, ParticipantInfo, PublicationInfo, Track, TrackSource, Wish, You, kind_text, participant_text, publication_text,
+};
 use crate::token::Claims;
 
 /// What a verified token says about who comes in.
@@ -74,6 +76,8 @@ pub struct Participant {
     /// What the client should still offer, and whether it must be told.
     pub waiting: Waiting,
     pub negotiate_due: bool,
+    /// Bandwidth toward it, in bits per second, once it is known.
+    pub estimate_bps: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,38 @@ pub struct Subscription {
     pub source: Source,
     /// Where it comes out, once there is an m-line.
     pub mid: Option<String>,
+    pub preferences: Preferences,
+    /// What it gets, once the media side has said so, and what its client has been told of that.
+    pub quality: Option<Quality>,
+    pub quality_told: Option<Quality>,
+}
+
+impl Subscription {
+    /// Of something that is a shared screen, or is not.
+    pub fn new(source: Source, screen: bool) -> Self {
+        Self { source, mid: None, preferences: Preferences { screen, ..Preferences::default() }, quality: None, quality_told: None }
+    }
+
+    /// Takes over what it gets; true when that is news to its client: a bitrate that merely sways is not.
+    pub fn take_quality(&mut self, quality: Quality) -> bool {
+        self.quality = Some(quality);
+        let sways = |told: u32, now: u32| told.abs_diff(now) <= told / 8;
+        let known = self.quality_told.is_some_and(|told| {
+            sways(told.bitrate_bps, quality.bitrate_bps) && Quality { bitrate_bps: quality.bitrate_bps, ..told } == quality
+        });
+        if !known {
+            self.quality_told = Some(quality);
+        }
+        !known
+    }
+}
+
+/// What the client wants; what is a screen says its publisher.
+pub fn preferences(wish: Wish, screen: bool) -> Preferences {
+    let Wish { width, height, visible, pinned, priority, spatial_max, temporal_max } = wish;
+    let any = Preferences::default();
+    let (spatial_max, temporal_max) = (spatial_max.unwrap_or(any.spatial_max), temporal_max.unwrap_or(any.temporal_max));
+    Preferences { width, height, visible, pinned, screen, priority, spatial_max, temporal_max }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +145,7 @@ impl Participant {
             subscriptions: Vec::new(),
             waiting: Waiting::default(),
             negotiate_due: false,
+            estimate_bps: None,
         }
     }
 
@@ -161,6 +198,10 @@ impl Participant {
 
     pub fn publication_mut(&mut self, id: PublicationId) -> Option<&mut Publication> {
         self.publications.iter_mut().find(|publication| publication.id == id)
+    }
+
+    pub fn subscription_mut(&mut self, id: PublicationId) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| subscription.source.publication == id)
     }
 
     pub fn subscription(&self, id: PublicationId) -> Option<&Subscription> {
@@ -228,6 +269,10 @@ impl Publication {
         self.name.clone_from(&track.name);
         self.muted = track.muted;
         changed
+    }
+
+    pub fn is_screen(&self) -> bool {
+        self.source == TrackSource::Screen
     }
 
     pub fn info(&self) -> PublicationInfo {

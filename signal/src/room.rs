@@ -9,6 +9,7 @@ use crate::message::{ErrorCode, LeaveReason, OnMid, ServerMessage, Track, partic
 use crate::people::{Participant, Publication, Subscription};
 
 mod player;
+mod viewing;
 
 /// Something that must be done outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,11 +78,13 @@ pub struct JoinNumber(pub u64);
 pub struct Room {
     pub name: String,
     people: BTreeMap<JoinNumber, Participant>,
+    /// Who speaks, the dominant speaker first.
+    speakers: Vec<ParticipantId>,
 }
 
 impl Room {
     pub fn new(name: String) -> Self {
-        Self { name, people: BTreeMap::new() }
+        Self { name, people: BTreeMap::new(), speakers: Vec::new() }
     }
 
     pub fn len(&self) -> usize {
@@ -129,6 +132,7 @@ impl Room {
         let publications: Vec<PublicationId> = participant.shown().map(|publication| publication.id).collect();
         self.stop_receiving(&publications, world);
         world.media.close(participant.id);
+        self.speakers.retain(|speaker| *speaker != participant.id);
         if participant.visible() {
             let message = ServerMessage::ParticipantLeft { participant: participant.text(), reason };
             self.tell_others(number, message, world);
@@ -182,7 +186,7 @@ impl Room {
             known.mid = new.mid;
             let changed = track.is_some_and(|track| known.describe(track));
             if changed && !known.withheld {
-                self.tell_updated(number, id, world);
+                self.handle_described(number, id, world);
             }
             return;
         }
@@ -243,7 +247,7 @@ impl Room {
             world.media.set_muted(publisher, id, publication.muted_by_server);
             self.show_publication(number, id, world);
         } else if changed {
-            self.tell_updated(number, id, world);
+            self.handle_described(number, id, world);
         }
         Ok(())
     }
@@ -363,6 +367,7 @@ impl Room {
     }
 
     fn receive_checked(&mut self, number: JoinNumber, source: Source, world: &mut World) -> Result<Option<String>, Refusal> {
+        let screen = self.is_screen(source.publication);
         let participant = self.people.get_mut(&number).ok_or_else(Refusal::no_publication)?;
         if participant.subscriptions.len() >= world.limits.subscriptions_per_participant_max {
             return Err(Refusal::new(ErrorCode::Full, "too many subscriptions"));
@@ -378,7 +383,9 @@ impl Room {
                 None
             }
         };
-        participant.subscriptions.push(Subscription { source, mid: mid.clone() });
+        let subscription = Subscription { mid: mid.clone(), ..Subscription::new(source, screen) };
+        viewing::apply(participant.id, &subscription, world);
+        participant.subscriptions.push(subscription);
         if let (Some(mid), true) = (&mid, participant.listens()) {
             let message = ServerMessage::Placed { publication: publication_text(source.publication), mid: mid.clone() };
             world.tell(participant.id, message);
@@ -400,7 +407,7 @@ impl Room {
                     .into_iter()
                     .partition(|subscription| ids.contains(&subscription.source.publication));
                 participant.subscriptions = kept;
-                for Subscription { source, mid: _ } in ended {
+                for Subscription { source, .. } in ended {
                     world.media.unsubscribe(participant.id, source.publication);
                 }
             }
@@ -420,6 +427,7 @@ impl Room {
             match world.media.subscribe(participant.id, subscription.source) {
                 Ok(Placement::Placed { mid }) => {
                     subscription.mid = Some(mid.clone());
+                    viewing::apply(participant.id, subscription, world);
                     if listens {
                         let publication = publication_text(subscription.source.publication);
                         world.tell(participant.id, ServerMessage::Placed { publication, mid });
@@ -436,6 +444,12 @@ impl Room {
                 }
             }
         });
+    }
+
+    /// What its owner says of a publication has changed.
+    fn handle_described(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) {
+        self.tell_updated(number, id, world);
+        self.handle_screen(id, world);
     }
 
     fn tell_updated(&self, number: JoinNumber, id: PublicationId, world: &mut World) {

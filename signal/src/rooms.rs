@@ -151,7 +151,10 @@ impl Rooms {
             ice_servers: media.ice_servers(&own.ticket.identity).into_iter().map(IceServerInfo::from).collect(),
             negotiate: own.waiting.into(),
         };
-        self.outputs.push(Output::Tell { to: vec![participant], message });
+        let speakers = room.speakers();
+        let to = vec![participant];
+        self.outputs.push(Output::Tell { to: to.clone(), message });
+        self.outputs.extend(speakers.map(|message| Output::Tell { to, message }));
     }
 
     /// A request of someone who has joined. Its reply is among the outputs.
@@ -177,6 +180,9 @@ impl Rooms {
                     Ok(())
                 })
                 .map(|()| ok(id)),
+            Request::Prefer { publication, wish } => {
+                self.with_room(participant, media, |room, n, w| room.prefer(n, publication, wish, w)).map(|()| ok(id))
+            }
             Request::Mute { publication, muted } => {
                 self.with_room(participant, media, |room, n, w| room.mute(n, publication, muted, w)).map(|()| ok(id))
             }
@@ -250,16 +256,24 @@ impl Rooms {
     }
 
     pub fn handle_media_event(&mut self, event: MediaEvent, media: &dyn Media) {
+        // Whoever it is about may be gone by now: then there is nothing to do.
         match event {
-            MediaEvent::Connected { participant } => {
-                let _ = self.with_room(participant, media, |room, number, world| {
-                    room.handle_connected(number, world);
-                    Ok(())
-                });
-            }
+            MediaEvent::Connected { participant } => self.in_room(participant, media, |room, n, w| room.handle_connected(n, w)),
             // Clients were told when the m-line was agreed; the first packet changes nothing for them.
             MediaEvent::PublicationStarted { publication: _ } => {}
-            MediaEvent::Quality { .. } | MediaEvent::Estimate { .. } | MediaEvent::LayersWanted { .. } | MediaEvent::Speakers { .. } => {}
+            MediaEvent::Quality { participant, publication, quality } => {
+                self.in_room(participant, media, |room, n, w| room.handle_quality(n, publication, quality, w));
+            }
+            MediaEvent::Estimate { participant, estimate_bps } => {
+                self.in_room(participant, media, |room, n, w| room.handle_estimate(n, estimate_bps, w));
+            }
+            MediaEvent::LayersWanted { publisher, publication, spatial_max } => {
+                self.in_room(publisher, media, |room, n, w| room.handle_layers_wanted(n, publication, spatial_max, w));
+            }
+            MediaEvent::Speakers { room, speakers } => {
+                let Some(room) = self.rooms.get_mut(&room) else { return };
+                room.handle_speakers(speakers, &mut World { limits: &self.limits, media, outputs: &mut self.outputs });
+            }
             MediaEvent::Closed { participant, reason } => {
                 tracing::debug!(reason, "media path ended");
                 self.leave(participant, LeaveReason::MediaClosed, media);
@@ -279,11 +293,15 @@ impl Rooms {
         act(room, number, &mut World { limits: &self.limits, media, outputs: &mut self.outputs })
     }
 
-    fn settle(&mut self, participant: ParticipantId, media: &dyn Media) {
-        let _ = self.with_room(participant, media, |room, _, world| {
-            room.settle(world);
+    fn in_room(&mut self, participant: ParticipantId, media: &dyn Media, act: impl FnOnce(&mut Room, JoinNumber, &mut World)) {
+        let _ = self.with_room(participant, media, |room, number, world| {
+            act(room, number, world);
             Ok(())
         });
+    }
+
+    fn settle(&mut self, participant: ParticipantId, media: &dyn Media) {
+        self.in_room(participant, media, |room, _, world| room.settle(world));
     }
 
     fn tell(&mut self, to: ParticipantId, message: ServerMessage) {

@@ -28,6 +28,7 @@ pub struct Person {
     pub published: Vec<Published>,
     receiving: Vec<(Kind, String)>,
     pub wanted: Vec<(Source, Option<String>)>,
+    preferences: BTreeMap<PublicationId, Preferences>,
 }
 
 impl Person {
@@ -73,6 +74,10 @@ impl FakeMedia {
     pub fn with<T>(&self, id: ParticipantId, look: impl FnOnce(&Person) -> T) -> T {
         look(&self.state().people[&id])
     }
+    /// What a participant wants of a subscription, as the last `prefer` said.
+    pub fn preferences(&self, id: ParticipantId, publication: PublicationId) -> Preferences {
+        self.with(id, |person| person.preferences.get(&publication).copied().unwrap_or_default())
+    }
     /// What a participant receives, as (mid, publication), in order of mids.
     pub fn received(&self, id: ParticipantId) -> Vec<(String, PublicationId)> {
         let mut received =
@@ -87,8 +92,8 @@ impl Media for FakeMedia {
         if self.state().busy {
             return Err(MediaError::Busy);
         }
-        let (published, receiving, wanted) = Default::default();
-        let person = Person { may_publish, may_subscribe, published, receiving, wanted };
+        let (published, receiving, wanted, preferences) = Default::default();
+        let person = Person { may_publish, may_subscribe, published, receiving, wanted, preferences };
         assert!(self.state().people.insert(participant, person).is_none(), "opened twice");
         Ok(())
     }
@@ -152,11 +157,17 @@ impl Media for FakeMedia {
     fn unsubscribe(&self, participant: ParticipantId, publication: PublicationId) {
         if let Some(person) = self.state().people.get_mut(&participant) {
             person.wanted.retain(|(source, _)| source.publication != publication);
+            person.preferences.remove(&publication);
             person.place();
         }
     }
 
-    fn prefer(&self, _: ParticipantId, _: PublicationId, _: Preferences) {}
+    fn prefer(&self, participant: ParticipantId, publication: PublicationId, preferences: Preferences) {
+        let mut state = self.state();
+        let person = state.people.get_mut(&participant).expect("it is there");
+        assert!(person.wanted.iter().any(|(source, _)| source.publication == publication), "preferred without a subscription");
+        person.preferences.insert(publication, preferences);
+    }
 
     fn set_muted(&self, publisher: ParticipantId, publication: PublicationId, muted: bool) {
         let mut state = self.state();

@@ -205,6 +205,7 @@ impl Connection {
             | Request::Unpublish { .. }
             | Request::Subscribe { .. }
             | Request::Unsubscribe { .. }
+            | Request::Prefer { .. }
             | Request::Mute { .. }
             | Request::Leave => {
                 let message = "join comes first".to_owned();

@@ -1,9 +1,11 @@
 //! Reads requests. Total: every text is a request or names the field that is wrong. Unknown fields are ignored, so that newer clients
 //! can speak to older servers.
 
+use std::fmt::Display;
+
 use serde_json::{Map, Value};
 
-use super::{ErrorCode, Request, Track, TrackSource};
+use super::{ErrorCode, LAYER_MAX, Request, Track, TrackSource, Wish};
 use crate::media::PublicationId;
 use crate::token::ROOM_BYTES_MAX;
 
@@ -77,11 +79,24 @@ fn request(kind: &str, fields: &Fields, bounds: &Bounds) -> Result<Option<Reques
         "unpublish" => Request::Unpublish { publication: fields.publication()? },
         "subscribe" => Request::Subscribe { publication: fields.publication()? },
         "unsubscribe" => Request::Unsubscribe { publication: fields.publication()? },
+        "prefer" => Request::Prefer { publication: fields.publication()?, wish: wish(fields)? },
         "mute" => Request::Mute { publication: fields.publication()?, muted: fields.bool("muted")? },
         "leave" => Request::Leave,
         "ping" => Request::Ping,
         _ => return Ok(None),
     }))
+}
+
+fn wish(fields: &Fields) -> Result<Wish, Wrong> {
+    Ok(Wish {
+        width: fields.number("width", u16::MAX)?.unwrap_or(0),
+        height: fields.number("height", u16::MAX)?.unwrap_or(0),
+        visible: fields.bool_or("visible", true)?,
+        pinned: fields.bool_or("pinned", false)?,
+        priority: fields.number("priority", u8::MAX)?.unwrap_or(0),
+        spatial_max: fields.number("spatial_max", LAYER_MAX)?,
+        temporal_max: fields.number("temporal_max", LAYER_MAX)?,
+    })
 }
 
 fn track(fields: &Fields, bounds: &Bounds) -> Result<Track, Wrong> {
@@ -151,6 +166,13 @@ impl<'a> Fields<'a> {
 
     fn bool_or(&self, name: &str, default: bool) -> Result<bool, Wrong> {
         if self.optional(name).is_none() { Ok(default) } else { self.bool(name) }
+    }
+
+    /// A whole number from 0 to `max`, if there is one.
+    fn number<T: TryFrom<u64> + PartialOrd + Display + Copy>(&self, name: &str, max: T) -> Result<Option<T>, Wrong> {
+        let Some(value) = self.optional(name) else { return Ok(None) };
+        let number = value.as_u64().and_then(|number| T::try_from(number).ok()).filter(|number| *number <= max);
+        number.map(Some).ok_or_else(|| self.wrong(name, format!("must be a whole number from 0 to {max}")))
     }
 
     fn publication(&self) -> Result<PublicationId, Wrong> {

@@ -4,6 +4,8 @@ use super::*;
 
 const BOUNDS: Bounds = Bounds { sdp_bytes_max: 100, track_name_bytes_max: 10, tracks_max: 2 };
 
+const ANY: Wish = Wish { width: 0, height: 0, visible: true, pinned: false, priority: 0, spatial_max: None, temporal_max: None };
+
 fn read(value: &Value) -> Result<(u64, Request), Unreadable> {
     parse(&value.to_string(), &BOUNDS)
 }
@@ -30,6 +32,23 @@ fn every_request_is_read() {
         (json!({ "type": "unpublish", "id": 1, "publication": "ab" }), Request::Unpublish { publication }),
         (json!({ "type": "subscribe", "id": 1, "publication": "00ab" }), Request::Subscribe { publication }),
         (json!({ "type": "unsubscribe", "id": 1, "publication": "ab" }), Request::Unsubscribe { publication }),
+        (json!({ "type": "prefer", "id": 1, "publication": "ab", "width": null }), Request::Prefer { publication, wish: ANY }),
+        (
+            json!({ "type": "prefer", "id": 1, "publication": "ab", "width": 65535, "height": 360, "visible": false, "pinned": true,
+                "priority": 255, "spatial_max": 0, "temporal_max": 7 }),
+            Request::Prefer {
+                publication,
+                wish: Wish {
+                    width: 65535,
+                    height: 360,
+                    visible: false,
+                    pinned: true,
+                    priority: 255,
+                    spatial_max: Some(0),
+                    temporal_max: Some(7),
+                },
+            },
+        ),
         (json!({ "type": "mute", "id": 1, "publication": "ab", "muted": true }), Request::Mute { publication, muted: true }),
         (json!({ "type": "leave", "id": 1 }), Request::Leave),
         (json!({ "type": "ping", "id": 1 }), Request::Ping),
@@ -69,6 +88,29 @@ fn what_is_wrong_is_named() {
         assert!(!unreadable.message.is_empty());
     }
     assert_eq!(parse("{", &BOUNDS).map_err(|unreadable| unreadable.code), Err(ErrorCode::Malformed));
+}
+
+#[test]
+fn a_wish_out_of_range_is_refused() {
+    let cases = [
+        ("width", json!(65536)),
+        ("width", json!(-1)),
+        ("height", json!(1.5)),
+        ("height", json!("360")),
+        ("visible", json!(1)),
+        ("pinned", json!("yes")),
+        ("priority", json!(256)),
+        ("spatial_max", json!(8)),
+        ("temporal_max", json!(u64::MAX)),
+    ];
+    for (field, value) in cases {
+        let mut wish = json!({ "type": "prefer", "id": 4, "publication": "ab" });
+        wish[field] = value;
+        let unreadable = read(&wish).expect_err("wrong");
+        assert_eq!((unreadable.code, unreadable.field.as_deref()), (ErrorCode::Malformed, Some(field)), "{wish}");
+    }
+    let unreadable = read(&json!({ "type": "prefer", "id": 4, "width": 1 })).expect_err("of nothing");
+    assert_eq!(unreadable.field.as_deref(), Some("publication"));
 }
 
 fn publication() -> PublicationInfo {
@@ -176,6 +218,28 @@ fn what_clients_are_told() {
         (ServerMessage::Negotiate(Negotiate { audio: 0, video: 1 }), json!({ "type": "negotiate", "audio": 0, "video": 1 })),
         (ServerMessage::Connected, json!({ "type": "connected" })),
         (
+            ServerMessage::Quality {
+                publication: "ab".into(),
+                quality: Quality { current: Some((0, 2)), target: Some((2, 1)), bitrate_bps: 1_500_000, reason: "awaiting_keyframe" }
+                    .into(),
+            },
+            json!({ "type": "quality", "publication": "ab", "current": { "spatial": 0, "temporal": 2 },
+                "target": { "spatial": 2, "temporal": 1 }, "bitrate_bps": 1_500_000, "reason": "awaiting_keyframe" }),
+        ),
+        (
+            ServerMessage::Quality {
+                publication: "ab".into(),
+                quality: Quality { current: None, target: None, bitrate_bps: 0, reason: "hidden" }.into(),
+            },
+            json!({ "type": "quality", "publication": "ab", "current": null, "target": null, "bitrate_bps": 0, "reason": "hidden" }),
+        ),
+        (ServerMessage::Estimate { estimate_bps: 5_000_000_000 }, json!({ "type": "estimate", "estimate_bps": 5_000_000_000_u64 })),
+        (
+            ServerMessage::LayersWanted { publication: "ab".into(), spatial_max: None },
+            json!({ "type": "layers_wanted", "publication": "ab", "spatial_max": null }),
+        ),
+        (ServerMessage::Speakers { participants: vec!["1".into()] }, json!({ "type": "speakers", "participants": ["1"] })),
+        (
             ServerMessage::Closed { reason: LeaveReason::Replaced, message: "m".into() },
             json!({ "type": "closed", "reason": "replaced", "message": "m" }),
         ),
@@ -209,6 +273,8 @@ mod any_json {
                 "name",
                 "muted",
                 "publication",
+                "width",
+                "spatial_max",
                 "candidate",
                 "room",
             ]);
@@ -222,8 +288,8 @@ mod any_json {
 
     proptest! {
         #[test]
-        fn reads_or_refuses(mut value in json(), kind in 0..10_usize, id in any::<u64>()) {
-            let kinds = ["join", "offer", "candidate", "publish", "unpublish", "subscribe", "unsubscribe", "mute", "leave", "ping"];
+        fn reads_or_refuses(mut value in json(), kind in 0..11_usize, id in any::<u64>()) {
+            let kinds = ["join", "offer", "candidate", "publish", "unpublish", "subscribe", "unsubscribe", "mute", "leave", "ping", "prefer"];
             let _ = read(&value);
             if let Value::Object(map) = &mut value {
                 map.insert("type".into(), kinds[kind].into());

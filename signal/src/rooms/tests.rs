@@ -4,6 +4,7 @@ use crate::testing::{FakeMedia, counting};
 
 mod players;
 mod random;
+mod viewing;
 
 const CAMERA_AND_MICROPHONE: &str = "v=0\nm=audio 9 send a\nm=video 9 send v";
 

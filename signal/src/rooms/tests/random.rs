@@ -3,7 +3,9 @@
 
 use proptest::prelude::*;
 
+use super::viewing::WISH;
 use super::*;
+use crate::message::Wish;
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -30,8 +32,9 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => publication.clone().prop_map(|publication| Request::Subscribe { publication }),
         1 => publication.clone().prop_map(|publication| Request::Unsubscribe { publication }),
         1 => publication.clone().prop_map(|publication| Request::Unpublish { publication }),
-        1 => (publication, any::<bool>()).prop_map(|(publication, muted)| Request::Mute { publication, muted }),
+        1 => (publication.clone(), any::<bool>()).prop_map(|(publication, muted)| Request::Mute { publication, muted }),
         1 => (0..5_u8).prop_map(|mid| Request::Publish { track: track(&format!("video{mid}"), TrackSource::Camera) }),
+        1 => (publication, any::<bool>()).prop_map(|(publication, pinned)| Request::Prefer { publication, wish: Wish { pinned, ..WISH } }),
         1 => Just(Request::Ping),
     ];
     prop_oneof![
@@ -84,6 +87,12 @@ fn check(w: &World) {
         books.sort_by_key(|(source, _)| source.publication);
         media.sort_by_key(|(source, _)| source.publication);
         assert_eq!(books, media);
+        for subscription in &participant.subscriptions {
+            let id = subscription.source.publication;
+            assert_eq!(w.media.preferences(participant.id, id), subscription.preferences);
+            let owner = w.rooms.rooms.values().flat_map(Room::people).flat_map(|p| &p.publications).find(|p| p.id == id).unwrap();
+            assert_eq!(subscription.preferences.screen, owner.source == TrackSource::Screen);
+        }
     }
 }
 
