@@ -2,17 +2,14 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 
-use aws_lc_rs::cipher::{AES_128, DecryptingKey, DecryptionContext, UnboundCipherKey};
-use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::{digest, rand};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::config::Secret;
 use crate::coturn::value::{Number, number};
 use crate::failure::Failure;
-use crate::users::{AdminUser, Database, RealmOptionKind, SQLITE_PATH_DEFAULT, Store, UserKey};
+use crate::users::{AdminUser, Database, RealmOptionKind, SQLITE_PATH_DEFAULT, Store, UserKey, sealed};
 
 const USAGE: &str = "Usage: turnadmin COMMAND [options]
 
@@ -46,9 +43,8 @@ Options:
   -u, --user NAME   -r, --realm REALM   -p, --password PASSWORD   -o, --origin ORIGIN   -f, --file-key-path FILE   -h, --help
 ";
 
-/// Length of a salt and of a key, in bytes.
+/// Length of a salt, in bytes.
 const SALT_LEN: usize = 8;
-const AES_KEY_LEN: usize = 16;
 
 /// Long name, letter, and whether a value follows.
 const OPTIONS: [(&str, char, bool); 34] = [
@@ -116,11 +112,8 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
         Some('h') => USAGE.to_owned(),
         Some('k') => format!("0x{}\n", UserKey::derive(wish.user()?, &wish.realm, wish.password()?.expose()).to_hex()),
         Some('P') => format!("{}\n", stored_password(wish.password()?)?),
-        Some('E') => format!("{}\n", BASE64.encode(aes(&wish.key()?, wish.password()?.expose().as_bytes().to_vec())?)),
-        Some('v') => {
-            let sealed = BASE64.decode(&wish.value).map_err(|_| Failure::Other("this is not base64".to_owned()))?;
-            format!("{}\n", String::from_utf8_lossy(&aes(&wish.key()?, sealed)?))
-        }
+        Some('E') => format!("{}\n", sealed::seal(&wish.key()?, wish.password()?).map_err(unsealed)?),
+        Some('v') => format!("{}\n", sealed::open(&wish.key()?, &wish.value).map_err(unsealed)?.expose()),
         Some('x') => {
             fs::write(&wish.value, new_key()?).map_err(|error| Failure::Other(format!("{}: {error}", wish.value)))?;
             String::new()
@@ -287,9 +280,9 @@ impl Wish {
         self.password.as_ref().filter(|password| !password.expose().is_empty()).ok_or_else(|| missing("the password"))
     }
 
-    fn key(&self) -> Result<[u8; AES_KEY_LEN], Failure> {
+    fn key(&self) -> Result<[u8; sealed::KEY_LEN], Failure> {
         let file = self.key_file.as_deref().ok_or_else(|| missing("the key file"))?;
-        read_key(file).map_err(Failure::Other)
+        sealed::read_key(Path::new(file)).map_err(unsealed)
     }
 
     fn database(&self) -> Result<Database, Failure> {
@@ -339,26 +332,16 @@ fn salted(salt: &[u8; SALT_LEN], password: &Secret) -> String {
     format!("$5${}${}", hex(salt), hex(hash.finish().as_ref()))
 }
 
+fn unsealed(error: sealed::SealError) -> Failure {
+    Failure::Other(error.to_string())
+}
+
 /// Letters and digits, as coturn makes them: the file can be looked at.
-fn new_key() -> Result<[u8; AES_KEY_LEN], Failure> {
+fn new_key() -> Result<[u8; sealed::KEY_LEN], Failure> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789AZ";
-    let mut key = [0; AES_KEY_LEN];
+    let mut key = [0; sealed::KEY_LEN];
     rand::fill(&mut key).map_err(|_| Failure::Other("the system gives no random bytes".to_owned()))?;
     Ok(key.map(|byte| LETTERS[usize::from(byte % 64)]))
-}
-
-/// The first 16 bytes of a key file.
-pub fn read_key(file: &str) -> Result<[u8; AES_KEY_LEN], String> {
-    let bytes = fs::read(file).map_err(|error| format!("{file}: {error}"))?;
-    bytes.first_chunk().copied().ok_or_else(|| format!("{file}: a key has {AES_KEY_LEN} bytes"))
-}
-
-/// AES-128 in counter mode from zero, both ways. The same key stream for every password: what coturn does, and no more than a veil.
-pub fn aes(key: &[u8; AES_KEY_LEN], mut text: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    let refused = |_| Failure::Other("the crypto library refuses".to_owned());
-    let key = DecryptingKey::ctr(UnboundCipherKey::new(&AES_128, key).map_err(refused)?).map_err(refused)?;
-    key.decrypt(&mut text, DecryptionContext::Iv128(FixedLength::from([0; 16]))).map_err(refused)?;
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -407,8 +390,5 @@ mod tests {
         let salt = [0x4f, 0xf8, 0x93, 0xf9, 0x06, 0x94, 0xd2, 0x6e];
         let stored = "$5$4ff893f90694d26e$55abaef52c511b9aa7f1a6f7076828566e5a183d80e5882f5298db1339169013";
         assert_eq!(salted(&salt, &Secret::new("secret")), stored);
-        let sealed = aes(b"9Q2Zo7f31b9Bg3VX", b"hello".to_vec()).unwrap();
-        assert_eq!(BASE64.encode(&sealed), "KHNiZog=");
-        assert_eq!(aes(b"9Q2Zo7f31b9Bg3VX", sealed).unwrap(), b"hello");
     }
 }

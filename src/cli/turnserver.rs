@@ -42,6 +42,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let relay = Relay {
         log,
         metrics_path: process.metrics_path.clone(),
+        metrics_of_users: process.metrics_of_users,
         drain_min_allocations: process.drain_min_allocations,
         bound: Box::new(move || identity.take_on()),
     };

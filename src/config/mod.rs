@@ -215,8 +215,10 @@ impl Config {
         let mut reader = Reader::new(file, text, environment);
         // For --dev, whose base listens with TLS, a certificate is made.
         let certificate_needed = config.listen.tls.is_empty();
+        // Of a turnserver.conf with `no-udp`; what is read here has media.
+        let udp_needed = !config.listen.udp.is_empty();
         config.walk(&mut reader);
-        config.judge(&mut reader, certificate_needed);
+        config.judge(&mut reader, certificate_needed, udp_needed);
         let entries = reader.finish()?;
         Ok(Loaded { config, entries })
     }
@@ -268,11 +270,11 @@ impl Config {
     }
 
     /// What no single key can tell.
-    fn judge(&self, reader: &mut Reader<'_>, certificate_needed: bool) {
+    fn judge(&self, reader: &mut Reader<'_>, certificate_needed: bool, udp_needed: bool) {
         if certificate_needed && !self.listen.tls.is_empty() && !self.has_certificate() {
             reader.problem("listen", "tls", "`tls`: a TLS listener needs `certificate` and `key` in [tls]");
         }
-        if self.listen.udp.is_empty() {
+        if udp_needed && self.listen.udp.is_empty() {
             reader.problem("listen", "udp", "`udp`: at least one address is needed, media goes over it");
         }
         match (&self.tls.certificate, &self.tls.key) {
@@ -283,6 +285,10 @@ impl Config {
         let turn = &self.turn.server;
         if turn.realm.is_empty() || turn.realm.len() > 127 {
             reader.problem("turn", "realm", "`realm`: must have 1 to 127 bytes");
+        }
+        // RFC 8489 section 14.14 counts characters.
+        if turn.software.len() > 127 {
+            reader.problem("turn", "software", "`software`: must not have more than 127 bytes");
         }
         if turn.shared_secrets.iter().any(|secret| secret.0.is_empty()) {
             reader.problem("turn", "shared_secret", "`shared_secret`: must not be empty; leave the key out to have none");

@@ -33,6 +33,8 @@ pub(super) fn engine(section: &mut Section<'_, '_>, engine: &mut EngineConfig) {
         events_max,
         relay_sockets_max,
         relay_socket_buffer,
+        listen_device,
+        relay_device,
         dtls,
         streams: _, // from [streams]
         sfu: _,     // from [sfu]
@@ -50,6 +52,8 @@ pub(super) fn engine(section: &mut Section<'_, '_>, engine: &mut EngineConfig) {
     section.number("events_max", events_max, 16..=TABLE_MAX);
     section.number("relay_sockets_max", relay_sockets_max, 0..=1_000_000);
     section.number("relay_socket_buffer_bytes", relay_socket_buffer, 65_536..=1 << 30);
+    section.set("listen_device", listen_device);
+    section.set("relay_device", relay_device);
     let DtlsConfig {
         certificate: _, // from [tls]
         associations_max,
@@ -254,6 +258,9 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
         anonymous,
         secure_stun,
         stun_only,
+        no_stun,
+        fingerprint,
+        software,
         lookups: _, // on where there is a database
         lookups_max,
         lookup_requests_max,
@@ -303,6 +310,9 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
     section.set("anonymous", anonymous);
     section.set("secure_stun", secure_stun);
     section.set("stun_only", stun_only);
+    section.set("no_stun", no_stun);
+    section.set("fingerprint", fingerprint);
+    section.set("software", software);
     section.number("lookups_max", lookups_max, 1..=TABLE_MAX);
     section.number("lookup_requests_max", lookup_requests_max, 1..=1_024);
     section.number("lookup_timeout_s", lookup_timeout_s, 1..=60);

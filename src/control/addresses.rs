@@ -22,7 +22,8 @@ impl Addresses {
     pub fn find(config: &Config) -> Result<Self, Failure> {
         let listen = &config.listen.udp;
         let public = public_ips(&config.public_ip, listen)?;
-        let media = media_addresses(&public, listen)?;
+        // A relay whose clients all come over TCP.
+        let media = if listen.is_empty() { Vec::new() } else { media_addresses(&public, listen)? };
         tracing::info!(addresses = ?media, "clients are told these addresses");
         let relay =
             if config.turn.relay_ip.is_empty() { listen.iter().map(SocketAddr::ip).collect() } else { config.turn.relay_ip.clone() };

@@ -32,6 +32,8 @@ pub struct Relay {
     /// Opened anew on SIGHUP.
     pub log: Arc<Log>,
     pub metrics_path: String,
+    /// Metrics tell users apart.
+    pub metrics_of_users: bool,
     /// A draining server ends when no more allocations are left.
     pub drain_min_allocations: u64,
     /// Called once every port is bound and every file is read: the time to give up rights.
@@ -42,6 +44,7 @@ pub struct Relay {
 pub struct Alone {
     log: Arc<Log>,
     metrics_path: String,
+    metrics_of_users: bool,
     drain_min_allocations: u64,
 }
 
@@ -51,13 +54,17 @@ impl Alone {
     /// # Errors
     /// When rights cannot be given up.
     pub fn begin(relay: Relay) -> Result<Self, Failure> {
-        let Relay { log, metrics_path, drain_min_allocations, bound } = relay;
+        let Relay { log, metrics_path, metrics_of_users, drain_min_allocations, bound } = relay;
         bound()?;
-        Ok(Self { log, metrics_path, drain_min_allocations })
+        Ok(Self { log, metrics_path, metrics_of_users, drain_min_allocations })
     }
 
     pub fn metrics_path(&self) -> &str {
         &self.metrics_path
+    }
+
+    pub fn metrics_of_users(&self) -> bool {
+        self.metrics_of_users
     }
 
     /// The second line is what scripts wait for that were written for coturn.

@@ -87,7 +87,9 @@ pub fn bind_all(config: &Config) -> Result<Vec<Bound>, Failure> {
     let wanted = keys.iter().flat_map(|(kind, addresses)| addresses.iter().map(move |address| (*kind, *address)));
     wanted
         .map(|(kind, address)| {
-            bind(address)
+            // What serves operators is not for the network that the device is on.
+            let device = config.engine.listen_device.as_deref().filter(|_| kind != ListenerKind::Http);
+            bind(address, device)
                 .map(|socket| Bound { kind, address: socket.local_addr().unwrap_or(address), socket })
                 .map_err(|error| bind_failure(&format!("{address}/tcp"), kind.key(), &error.to_string(), error.kind()))
         })
@@ -106,12 +108,15 @@ pub fn bind_failure(address: &str, key: &str, why: &str, kind: io::ErrorKind) ->
     Failure::Operator(format!("cannot listen on {address}: {why} ({remedy} `{key}` in [listen] or {variable})"))
 }
 
-fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind(address: SocketAddr, device: Option<&str>) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     // Otherwise the connections of a server that has just ended keep its successor out for a minute.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+    }
+    if let Some(device) = device {
+        socket.bind_device(Some(device.as_bytes()))?;
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

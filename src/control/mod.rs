@@ -89,8 +89,8 @@ pub fn run(config: Config, role: Role) -> Result<(), Failure> {
     }
     let negotiations = Arc::new(negotiations(&config, &addresses, fingerprint, engine.mailboxes()));
     let signal = Signal::new(signal_config(&config, dev), Arc::clone(&negotiations) as Arc<dyn Media>);
-    let server =
-        Server { config: &config, dev, alone: relay, engine: &engine, signal, negotiations, certificate, finished: Arc::default() };
+    let finished = Arc::new(Finished::new(relay.as_ref().is_some_and(Alone::metrics_of_users)));
+    let server = Server { config: &config, dev, alone: relay, engine: &engine, signal, negotiations, certificate, finished };
     let ended = runtime.block_on(server.serve(events, listeners));
     engine.stop();
     runtime.shutdown_timeout(CLOSE_MAX);
@@ -162,7 +162,7 @@ fn engine_failure(error: EngineError) -> Failure {
             listen::bind_failure(&format!("{address}/udp"), "udp", &std::io::Error::from(kind).to_string(), kind)
         }
         EngineError::Bind { address, error } => listen::bind_failure(&format!("{address}/udp"), "udp", &error.to_string(), error.kind()),
-        EngineError::NoListenAddress | EngineError::TooManyShards(_) => Failure::Operator(error.to_string()),
+        EngineError::TooManyShards(_) => Failure::Operator(error.to_string()),
         EngineError::Socket { .. } | EngineError::System { .. } => Failure::Other(error.to_string()),
     }
 }

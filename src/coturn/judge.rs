@@ -72,6 +72,12 @@ fn warnings(settings: &Settings, mut warn: impl FnMut(&str)) {
         Access::Everybody => warn("no-auth: everybody who reaches this server relays through it"),
         Access::Credentials => {}
     }
+    if settings.no_stun && (settings.stun_only || settings.secure_stun) {
+        warn("no-stun: Binding requests are not answered, whatever stun-only and secure-stun say");
+    }
+    if settings.secret_key_file.is_some() && !matches!(settings.database, Some((DatabaseAddress::MySql(_), _))) {
+        warn("secret-key-file opens the password in mysql-userdb, and there is none");
+    }
     if settings.no_auth && !settings.users.is_empty() {
         warn("no-auth: the users are not looked at");
     }

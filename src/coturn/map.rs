@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pointsman_turn::config::{self as turn, DefaultFamily, Secret};
 use pointsman_turn::{AddressRange, PeerDefault, PeerRules};
@@ -13,11 +13,13 @@ use super::notice::{Notice, Place, Weight};
 use super::search::DEFAULT_DATABASES;
 use super::settings::{Collector, DatabaseAddress, Family, LogSettings, Settings};
 use crate::config::{Config, Listen, PublicIp, Tls};
-use crate::users::{AddressError, Database};
+use crate::users::{AddressError, Database, sealed};
 
 /// coturn's names of the files when none are given.
 const CERT_DEFAULT: &str = "turn_server_cert.pem";
 const PKEY_DEFAULT: &str = "turn_server_pkey.pem";
+/// What answers say of themselves when they are to.
+const SOFTWARE: &str = concat!("Pointsman ", env!("CARGO_PKG_VERSION"));
 /// coturn's rate with `unauthorized-ratelimit`.
 const UNAUTHORIZED_RPS_DEFAULT: u64 = 10;
 /// Allocations of one shard. coturn has no bound.
@@ -41,6 +43,8 @@ pub struct Process {
     /// A draining server ends when no more allocations are left.
     pub drain_min_allocations: u64,
     pub metrics_path: String,
+    /// Metrics tell users apart.
+    pub metrics_of_users: bool,
 }
 
 impl Collector {
@@ -193,6 +197,8 @@ impl Mapper<'_> {
         if let Ok(size @ 1..) = usize::try_from(s.sock_buf_size) {
             config.engine.socket_buffer = size.max(65_536);
         }
+        config.engine.listen_device.clone_from(&s.listening_device);
+        config.engine.relay_device.clone_from(&s.relay_device);
     }
 
     fn relay(&mut self, config: &mut Config, ips: &[IpAddr]) {
@@ -283,6 +289,7 @@ impl Mapper<'_> {
         server.oauth = s.oauth;
         server.oauth_server_name = s.server_name.clone().unwrap_or_default();
         server.shared_secret_separator = s.separator;
+        server.nonce_secret = s.nonce_secret.as_ref().map(|secret| Secret(secret.expose().to_owned()));
         if access == Access::Credentials {
             let secret = |secret: &crate::config::Secret| Secret(secret.expose().to_owned());
             server.shared_secrets = s.secrets.iter().map(secret).collect();
@@ -295,20 +302,25 @@ impl Mapper<'_> {
     /// Where users come from besides the configuration: what is named, else coturn's default file where it exists.
     fn databases(&mut self, config: &mut Config) {
         let s = self.settings;
-        let mut read = |option: &str, place: &Place, read: Result<Database, AddressError>| {
-            let told =
-                |error| self.notices.push(Notice { place: place.clone(), weight: Weight::Error, what: format!("{option}: {error}") });
+        let key_file = s.secret_key_file.as_deref().map(|name| (self.host.find)(name).unwrap_or_else(|| PathBuf::from(name)));
+        let mut read = |place: &Place, read: Result<Database, String>| {
+            let told = |what| self.notices.push(Notice { place: place.clone(), weight: Weight::Error, what });
             read.map_err(told).ok()
         };
+        let wrong = |option: &'static str| move |error: AddressError| format!("{option}: {error}");
         let named = s.database.as_ref().and_then(|(address, place)| match address {
             DatabaseAddress::Sqlite(path) => Some(Database::sqlite(path)),
-            DatabaseAddress::Postgres(text) => read("psql-userdb", place, Database::postgres(text.expose())),
-            DatabaseAddress::MySql(text) => read("mysql-userdb", place, Database::mysql(text.expose())),
-            DatabaseAddress::Redis(text) => read("redis-userdb", place, Database::redis(text.expose())),
+            DatabaseAddress::Postgres(text) => read(place, Database::postgres(text.expose()).map_err(wrong("psql-userdb"))),
+            DatabaseAddress::MySql(text) => {
+                let sealed = Database::mysql(text.expose()).map_err(wrong("mysql-userdb"));
+                read(place, sealed.and_then(|database| unsealed(database, key_file.as_deref())))
+            }
+            DatabaseAddress::Redis(text) => read(place, Database::redis(text.expose()).map_err(wrong("redis-userdb"))),
             // Refused already.
             DatabaseAddress::Mongo => None,
         });
-        let statistics = s.stats_database.as_ref().and_then(|(text, place)| read("redis-statsdb", place, Database::redis(text.expose())));
+        let statistics =
+            s.stats_database.as_ref().and_then(|(text, place)| read(place, Database::redis(text.expose()).map_err(wrong("redis-statsdb"))));
         let credentials = s.access() == Access::Credentials;
         let default = || DEFAULT_DATABASES.iter().find_map(|path| (self.host.find)(path)).map(Database::Sqlite);
         let database = &mut config.turn.database;
@@ -355,7 +367,12 @@ impl Mapper<'_> {
 
     fn stun(&mut self, config: &mut Config, ips: &[IpAddr]) {
         let s = self.settings;
-        config.turn.server.stun_only = s.stun_only;
+        let server = &mut config.turn.server;
+        (server.stun_only, server.no_stun) = (s.stun_only, s.no_stun);
+        server.fingerprint = s.fingerprint;
+        if s.software {
+            server.software = SOFTWARE.to_owned();
+        }
         let second = if s.alt_listening_port == 0 { s.listening_port.checked_add(1) } else { Some(s.alt_listening_port) };
         if !s.rfc5780 {
             return;
@@ -384,6 +401,18 @@ impl Mapper<'_> {
             group: s.proc_group.clone(),
             drain_min_allocations: s.drain_min_allocations,
             metrics_path: s.prometheus_path.clone(),
+            metrics_of_users: s.prometheus_username_labels,
         }
     }
+}
+
+/// With the password as the key in that file opens it, when there is such a file.
+fn unsealed(mut database: Database, key_file: Option<&Path>) -> Result<Database, String> {
+    if let (Some(file), Database::MySql(remote)) = (key_file, &mut database)
+        && let Some(password) = &remote.password
+    {
+        let open = |key| sealed::open(&key, password.expose());
+        remote.password = Some(sealed::read_key(file).and_then(open).map_err(|error| format!("secret-key-file: {error}"))?);
+    }
+    Ok(database)
 }

@@ -134,7 +134,7 @@ options! {
     AltListeningPort Listeners Works Required ["alt-listening-port"] => "second port for RFC 5780; listening-port + 1";
     AltTlsListeningPort Listeners Works Required ["alt-tls-listening-port"] => "second TLS port for RFC 5780; tls-listening-port + 1";
     AuxServer Listeners Works Required ["aux-server"] => "one more address and port to listen on, may repeat";
-    ListeningDevice Listeners Nothing Required ["listening-device"] 'd' => "give the device's address with listening-ip";
+    ListeningDevice Listeners Works Required ["listening-device"] 'd' => "network device that listeners are bound to";
     TcpProxyPort Listeners Works Required ["tcp-proxy-port"] => "port for a load balancer that speaks the PROXY protocol";
     NoUdp Listeners Works Switch ["no-udp"] => "no UDP listeners";
     NoTcp Listeners Works Switch ["no-tcp"] => "no TCP on listening-port";
@@ -158,7 +158,7 @@ options! {
 
     RelayIp Relay Works Required ["relay-ip"] 'E' => "local address of relay sockets, may repeat; without it those that are listened on";
     ExternalIp Relay Works Required ["external-ip"] 'X' => "public address, or public/private pairs, for servers behind NAT; one of each family";
-    RelayDevice Relay Nothing Required ["relay-device"] 'i' => "give the device's address with relay-ip";
+    RelayDevice Relay Works Required ["relay-device"] 'i' => "network device that relay sockets are bound to";
     MinPort Relay Works Required ["min-port"] => "lowest relay port, 49152";
     MaxPort Relay Works Required ["max-port"] => "highest relay port, 65535";
     NoUdpRelay Relay Works Switch ["no-udp-relay"] => "no UDP relays (442)";
@@ -177,11 +177,11 @@ options! {
     RestApiSeparator Authentication Works Required ["rest-api-separator"] 'C' => "between time and name; a colon";
     StaleNonce Authentication Works Optional ["stale-nonce"] => "how long a nonce is good, in seconds; 600";
     StatelessNonce Authentication Always Switch ["stateless-nonce"] => "nonces are stateless always";
-    StatelessNonceSecret Authentication Nothing Required ["stateless-nonce-secret"] => "nonces are good on the server that gave them only";
+    StatelessNonceSecret Authentication Works Required ["stateless-nonce-secret"] => "servers with the same secret take each other's nonces";
     UnauthorizedRatelimit Authentication Works Switch ["unauthorized-ratelimit"] => "answers to strangers are limited always; this sets coturn's rate of 10 a second";
     UnauthorizedRatelimitRps Authentication Works Required ["unauthorized-ratelimit-rps"] => "answers a second for each source address without credentials";
     CheckOrigin Authentication Works Switch ["check-origin-consistency"] => "441 when a client changes its ORIGIN";
-    Fingerprint Authentication Works Switch ["fingerprint"] 'f' => "FINGERPRINT in every answer";
+    Fingerprint Authentication Works Switch ["fingerprint"] 'f' => "FINGERPRINT in every answer, not only in those to requests that have one";
     Oauth Authentication Works Switch ["oauth"] => "RFC 7635 access tokens, keys from the database";
     ServerName Authentication Works Required ["server-name"] => "name for which access tokens are made; the realm";
     NoAuthPings Authentication Nothing Switch ["no-auth-pings"] => "the database is watched always";
@@ -220,7 +220,7 @@ options! {
     MongoUserDb Databases Works Required ["mongo-userdb"] 'J' => "MongoDB is refused at start";
     RedisUserDb Databases Works Required ["redis-userdb"] 'N' => "Redis database";
     RedisStatsDb Databases Works Required ["redis-statsdb"] 'O' => "status and traffic of allocations, written to Redis";
-    SecretKeyFile Databases Works Required ["secret-key-file"] => "key of the MySQL password, when that is encrypted";
+    SecretKeyFile Databases Works Required ["secret-key-file"] => "file with the key that opens the password in mysql-userdb, which turnadmin -E sealed";
 
     DeniedPeerIp Peers Works Required ["denied-peer-ip"] => "address, from-to range or network, may repeat";
     AllowedPeerIp Peers Works Required ["allowed-peer-ip"] => "the same; wins over denied-peer-ip";
@@ -250,7 +250,7 @@ options! {
     PrometheusPort Monitoring Works Optional ["prometheus-port"] => "9641";
     PrometheusAddress Monitoring Works Optional ["prometheus-address"] => "every address";
     PrometheusPath Monitoring Works Optional ["prometheus-path"] => "/metrics";
-    PrometheusUsernameLabels Monitoring Nothing Switch ["prometheus-username-labels"] => "metrics have no user names: every time-limited credential would make new ones for ever";
+    PrometheusUsernameLabels Monitoring Works Switch ["prometheus-username-labels"] => "traffic of each user besides that of each realm, of 10,000 at most";
     PrometheusTls Monitoring Nothing Switch ["prometheus-tls"] => "metrics are served over plain HTTP; put a proxy in front";
     PrometheusCert Monitoring Nothing Required ["prometheus-cert"] => "metrics are served over plain HTTP";
     PrometheusKey Monitoring Nothing Required ["prometheus-key"] => "metrics are served over plain HTTP";

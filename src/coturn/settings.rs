@@ -78,6 +78,7 @@ pub struct Settings {
     pub alt_tls_listening_port: u16,
     pub listening_ips: Vec<IpAddr>,
     pub aux_servers: Vec<SocketAddr>,
+    pub listening_device: Option<String>,
     pub tcp_proxy_port: Option<u16>,
     pub no_udp: bool,
     pub no_tcp: bool,
@@ -88,6 +89,7 @@ pub struct Settings {
     pub sock_buf_size: u64,
 
     pub relay_ips: Vec<IpAddr>,
+    pub relay_device: Option<String>,
     pub externals: Vec<External>,
     pub min_port: u16,
     pub max_port: u16,
@@ -106,6 +108,7 @@ pub struct Settings {
     pub separator: char,
     /// Seconds; 0: for ever.
     pub stale_nonce: u64,
+    pub nonce_secret: Option<Secret>,
     pub unauthorized_ratelimit: bool,
     pub unauthorized_rps: u64,
     pub check_origin: bool,
@@ -149,6 +152,7 @@ pub struct Settings {
     pub prometheus_port: u16,
     pub prometheus_address: Option<IpAddr>,
     pub prometheus_path: String,
+    pub prometheus_username_labels: bool,
 
     pub log: LogSettings,
 
@@ -175,6 +179,7 @@ impl Default for Settings {
             alt_tls_listening_port: 0,
             listening_ips: Vec::new(),
             aux_servers: Vec::new(),
+            listening_device: None,
             tcp_proxy_port: None,
             no_udp: false,
             no_tcp: false,
@@ -184,6 +189,7 @@ impl Default for Settings {
             relay_threads: None,
             sock_buf_size: 0,
             relay_ips: Vec::new(),
+            relay_device: None,
             externals: Vec::new(),
             min_port: 49_152,
             max_port: 65_535,
@@ -200,6 +206,7 @@ impl Default for Settings {
             secrets: Vec::new(),
             separator: ':',
             stale_nonce: 600,
+            nonce_secret: None,
             unauthorized_ratelimit: false,
             unauthorized_rps: 0,
             check_origin: false,
@@ -236,6 +243,7 @@ impl Default for Settings {
             prometheus_port: 9641,
             prometheus_address: None,
             prometheus_path: "/metrics".to_owned(),
+            prometheus_username_labels: false,
             log: LogSettings::default(),
             daemon: false,
             pidfile: None,
@@ -370,6 +378,7 @@ impl Collector {
             Name::AltTlsListeningPort => s.alt_tls_listening_port = said.port(0),
             Name::ListeningIp => said.push(&mut s.listening_ips, value::ip(value), "IP address (names are not looked up)"),
             Name::AuxServer => said.push(&mut s.aux_servers, value::endpoint(value, None), "address with a port"),
+            Name::ListeningDevice => s.listening_device = said.text(),
             Name::TcpProxyPort => s.tcp_proxy_port = Some(said.port(0)).filter(|port| *port != 0),
             Name::NoUdp => s.no_udp = said.truth(),
             Name::NoTcp => s.no_tcp = said.truth(),
@@ -380,6 +389,7 @@ impl Collector {
             Name::SockBufSize => s.sock_buf_size = said.number(1 << 30),
 
             Name::RelayIp => said.push(&mut s.relay_ips, value::ip(value), "IP address (names are not looked up)"),
+            Name::RelayDevice => s.relay_device = said.text(),
             Name::ExternalIp => external_ip(s, &mut said),
             Name::MinPort => s.min_port = said.port(s.min_port),
             Name::MaxPort => s.max_port = said.port(s.max_port),
@@ -421,6 +431,7 @@ impl Collector {
                 None => said.note(Weight::Warning, "no character is given: nothing is changed"),
             },
             Name::StaleNonce => s.stale_nonce = said.number_or(600, SECONDS_MAX),
+            Name::StatelessNonceSecret => s.nonce_secret = Some(said.secret()).filter(|secret| !secret.expose().is_empty()),
             Name::UnauthorizedRatelimit => s.unauthorized_ratelimit = said.truth(),
             Name::UnauthorizedRatelimitRps => s.unauthorized_rps = said.number(1_000_000),
             Name::CheckOrigin => s.check_origin = said.truth(),
@@ -501,6 +512,8 @@ impl Collector {
                 _ => said.note(Weight::Warning, "a path that begins with / is wanted: nothing is changed"),
             },
 
+            Name::PrometheusUsernameLabels => s.prometheus_username_labels = said.truth(),
+
             Name::LogFile => s.log.file = said.text(),
             Name::NoStdoutLog => s.log.no_stdout = said.truth(),
             Name::Syslog => s.log.syslog = said.truth(),
@@ -541,8 +554,7 @@ impl Collector {
             Name::NoSoftwareAttribute => s.software = !said.truth(),
             Name::SoftwareAttribute => s.software = said.truth(),
 
-            Name::ListeningDevice
-            | Name::Dtls
+            Name::Dtls
             | Name::UdpSelfBalance
             | Name::NetworkEngine
             | Name::UdpRecvmmsg
@@ -554,9 +566,7 @@ impl Collector {
             | Name::MultiplexPeerMaxPeers
             | Name::DropInvalidPackets
             | Name::DropInvalidPacketsLog
-            | Name::RelayDevice
             | Name::StatelessNonce
-            | Name::StatelessNonceSecret
             | Name::NoAuthPings
             | Name::MaxAllocateTimeout
             | Name::DhFile
@@ -579,7 +589,6 @@ impl Collector {
             | Name::WebAdminListenOnWorkers
             | Name::AcmeRedirect
             | Name::RespondHttpUnsupported
-            | Name::PrometheusUsernameLabels
             | Name::PrometheusTls
             | Name::PrometheusCert
             | Name::PrometheusKey

@@ -6,6 +6,7 @@ use super::settings::{DatabaseAddress, Family};
 use super::*;
 
 mod lines_and_values;
+mod plans;
 mod public;
 
 fn words(line: &str) -> Vec<String> {

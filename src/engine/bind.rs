@@ -15,24 +15,13 @@ pub enum EngineError {
     /// Another socket has the address.
     AddressTaken(SocketAddr),
     /// No address of this host, or not for this user.
-    Bind {
-        address: SocketAddr,
-        error: io::Error,
-    },
+    Bind { address: SocketAddr, error: io::Error },
     /// The socket lacks something that the engine needs.
-    Socket {
-        address: SocketAddr,
-        what: &'static str,
-        error: io::Error,
-    },
-    NoListenAddress,
+    Socket { address: SocketAddr, what: &'static str, error: io::Error },
     /// More than 65,536 were asked for.
     TooManyShards(usize),
     /// Threads, epoll or eventfd are not to be had.
-    System {
-        what: &'static str,
-        error: io::Error,
-    },
+    System { what: &'static str, error: io::Error },
 }
 
 impl fmt::Display for EngineError {
@@ -41,7 +30,6 @@ impl fmt::Display for EngineError {
             Self::AddressTaken(address) => write!(f, "udp {address} is already taken by another process"),
             Self::Bind { address, error } => write!(f, "cannot listen on udp {address}: {error}"),
             Self::Socket { address, what, error } => write!(f, "cannot set {what} on udp {address}: {error}"),
-            Self::NoListenAddress => f.write_str("no UDP address to listen on"),
             Self::TooManyShards(shards) => write!(f, "{shards} shards are too many"),
             Self::System { what, error } => write!(f, "cannot create {what}: {error}"),
         }
@@ -52,7 +40,7 @@ impl std::error::Error for EngineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind { error, .. } | Self::Socket { error, .. } | Self::System { error, .. } => Some(error),
-            Self::AddressTaken(_) | Self::NoListenAddress | Self::TooManyShards(_) => None,
+            Self::AddressTaken(_) | Self::TooManyShards(_) => None,
         }
     }
 }
@@ -67,21 +55,20 @@ pub struct Listener {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct ListenOptions {
+pub struct ListenOptions<'a> {
     pub buffer: usize,
     pub gro: bool,
+    /// Bound to this network device.
+    pub device: Option<&'a str>,
 }
 
 /// Binds every address once per shard. The outer list has one entry per shard, the inner one per address.
-pub fn bind_all(addresses: &[SocketAddr], shards: usize, options: ListenOptions) -> Result<Vec<Vec<Listener>>, EngineError> {
-    if addresses.is_empty() {
-        return Err(EngineError::NoListenAddress);
-    }
+pub fn bind_all(addresses: &[SocketAddr], shards: usize, options: ListenOptions<'_>) -> Result<Vec<Vec<Listener>>, EngineError> {
     // A bind with SO_REUSEPORT succeeds beside another process of the same user that sets it too, and the kernel would share the
     // datagrams out between both. A bind without it tells.
     for &address in addresses {
         let probe = open(address)?;
-        bind(&probe, address)?;
+        bind(&probe, address, options.device)?;
     }
     let mut resolved = addresses.to_vec();
     let mut all = Vec::with_capacity(shards);
@@ -101,11 +88,11 @@ pub fn bind_all(addresses: &[SocketAddr], shards: usize, options: ListenOptions)
     Ok(all)
 }
 
-fn listen(address: SocketAddr, options: ListenOptions) -> Result<Listener, EngineError> {
+fn listen(address: SocketAddr, options: ListenOptions<'_>) -> Result<Listener, EngineError> {
     let socket = open(address)?;
     let failed = |what| move |error| EngineError::Socket { address, what, error };
     socket.set_reuse_port(true).map_err(failed("SO_REUSEPORT"))?;
-    bind(&socket, address)?;
+    bind(&socket, address, options.device)?;
     let wildcard = address.ip().is_unspecified();
     if wildcard {
         match address.ip() {
@@ -124,17 +111,23 @@ fn listen(address: SocketAddr, options: ListenOptions) -> Result<Listener, Engin
 }
 
 /// Opens a socket for a relayed transport address: its own port, shared with nobody. With port 0 the kernel chooses.
-pub fn open_relay(address: SocketAddr, buffer: usize) -> io::Result<(std::net::UdpSocket, SocketAddr)> {
+pub fn open_relay(address: SocketAddr, buffer: usize, device: Option<&str>) -> io::Result<(std::net::UdpSocket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    bind_device(&socket, device)?;
     socket.bind(&address.into())?;
     size_buffers(&socket, buffer);
     // Without it clients do not learn that a peer is unreachable: nothing else is lost.
     let _ = sys::keep_errors(socket.as_fd(), address.is_ipv4());
     let local = socket.local_addr()?.as_socket().unwrap_or(address);
     Ok((socket.into(), local))
+}
+
+/// Without a device every one will do.
+pub fn bind_device(socket: &Socket, device: Option<&str>) -> io::Result<()> {
+    device.map_or(Ok(()), |device| socket.bind_device(Some(device.as_bytes())))
 }
 
 fn open(address: SocketAddr) -> Result<Socket, EngineError> {
@@ -147,7 +140,8 @@ fn open(address: SocketAddr) -> Result<Socket, EngineError> {
     Ok(socket)
 }
 
-fn bind(socket: &Socket, address: SocketAddr) -> Result<(), EngineError> {
+fn bind(socket: &Socket, address: SocketAddr, device: Option<&str>) -> Result<(), EngineError> {
+    bind_device(socket, device).map_err(|error| EngineError::Socket { address, what: "its network device", error })?;
     socket.bind(&address.into()).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => EngineError::AddressTaken(address),
         _ => EngineError::Bind { address, error },
@@ -185,8 +179,10 @@ fn warn_of_small_buffers(listener: &Listener, wanted: usize) {
 }
 
 /// Whether the kernel cuts trains for us (UDP_SEGMENT, Linux 4.18).
-pub fn supports_trains(listener: &Listener) -> bool {
-    sys::set_option(listener.socket.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok()
+pub fn supports_trains() -> bool {
+    let any = |domain| Socket::new(domain, Type::DGRAM.cloexec(), Some(Protocol::UDP));
+    let probe = any(Domain::IPV4).or_else(|_| any(Domain::IPV6));
+    probe.is_ok_and(|probe| sys::set_option(probe.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok())
 }
 
 #[cfg(test)]

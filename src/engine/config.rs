@@ -10,7 +10,8 @@ use super::dtls::DtlsConfig;
 pub struct EngineConfig {
     /// Threads that handle packets; 0 = one for every CPU that the process may use.
     pub shards: usize,
-    /// UDP addresses for media, STUN and TURN. IPv6 sockets take IPv6 only. Port 0 lets the kernel choose (for tests).
+    /// UDP addresses for media, STUN and TURN. IPv6 sockets take IPv6 only. Port 0 lets the kernel choose (for tests). None: clients of
+    /// TURN come over TCP and TLS only.
     pub listen: Vec<SocketAddr>,
     /// Keep each shard on a CPU of its own. Not fatal where the system refuses.
     pub pin: bool,
@@ -35,6 +36,11 @@ pub struct EngineConfig {
     pub relay_sockets_max: usize,
     /// Wanted size of a relay socket's buffers in bytes. One allocation carries one client.
     pub relay_socket_buffer: usize,
+    /// Network device that listeners are bound to (SO_BINDTODEVICE): what comes in through others does not reach them. Linux before 5.7
+    /// needs CAP_NET_RAW for it (coturn: `listening-device`).
+    pub listen_device: Option<String>,
+    /// Network device that relay sockets are bound to: they send through no other (coturn: `relay-device`).
+    pub relay_device: Option<String>,
     /// Clients of TURN over DTLS.
     pub dtls: DtlsConfig,
     pub streams: StreamConfig,
@@ -58,6 +64,8 @@ impl Default for EngineConfig {
             events_max: 4096,
             relay_sockets_max: 16_384,
             relay_socket_buffer: 1 << 20,
+            listen_device: None,
+            relay_device: None,
             dtls: DtlsConfig::default(),
             streams: StreamConfig::default(),
             sfu: pointsman_sfu::Config::default(),

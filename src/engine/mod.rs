@@ -81,10 +81,10 @@ impl Engine {
     pub fn start(config: EngineConfig, identity: Arc<DtlsIdentity>) -> Result<(Self, Events), EngineError> {
         let cpus = sys::allowed_cpus();
         let shards = shard_count(config.shards)?;
-        let options = ListenOptions { buffer: config.socket_buffer, gro: config.udp_gro };
+        let options = ListenOptions { buffer: config.socket_buffer, gro: config.udp_gro, device: config.listen_device.as_deref() };
         let listeners = bind_all(&config.listen, shards, options)?;
-        let addresses = listeners[0].iter().map(|listener| listener.local).collect();
-        let trains = config.udp_gso && supports_trains(&listeners[0][0]);
+        let addresses = listeners.iter().take(1).flatten().map(|listener| listener.local).collect();
+        let trains = config.udp_gso && supports_trains();
         if config.udp_gso && !trains {
             tracing::warn!("the kernel has no UDP_SEGMENT: every datagram leaves singly, at several times the cost");
         }
@@ -241,7 +241,7 @@ fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Resul
     let config = &plan.config;
     let now = read_clock();
     let relays = RelaySockets::new(config.relay_sockets_max, RELAY_TOKEN_FIRST);
-    let streams = Streams::new(config.streams.clone(), now);
+    let streams = Streams::new(config.streams.clone(), config.relay_device.clone(), now);
     let mut transmit = Transmit::new(listeners, relays, streams, plan.trains);
     if config.dtls.certificate.is_some() {
         transmit.dtls = Some(Box::new(DtlsClients::new(config.dtls.clone(), &plan.cookie_secret, now.mono)));

@@ -43,6 +43,7 @@ pub struct Relaying {
     opening: VecDeque<(RelayPort, SocketAddr)>,
     opening_max: usize,
     socket_buffer: usize,
+    device: Option<String>,
     /// Sockets that came with the message that the server is just told.
     arrived: MovedSockets,
     /// What did not fit into the ring of its shard, in order.
@@ -71,6 +72,7 @@ impl Relaying {
             opening: VecDeque::new(),
             opening_max: config.relay_sockets_max,
             socket_buffer: config.relay_socket_buffer,
+            device: config.relay_device.clone(),
             arrived: [None, None],
             unsaid: VecDeque::new(),
             parcels: Parcels::default(),
@@ -404,7 +406,7 @@ impl Relaying {
             self.complaints.complain(now.mono, address, "relay_sockets_max is reached");
             return Err(OpenError::Failed);
         }
-        let opened = open_relay(address, self.socket_buffer).and_then(|(socket, local)| {
+        let opened = open_relay(address, self.socket_buffer, self.device.as_deref()).and_then(|(socket, local)| {
             around.transmit.relays.insert(around.registry, relay, socket, local)?;
             Ok(local)
         });

@@ -14,6 +14,7 @@ mod error;
 mod pool;
 mod records;
 mod redis;
+pub mod sealed;
 mod sql;
 #[cfg(test)]
 mod tests;

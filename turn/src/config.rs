@@ -103,6 +103,13 @@ pub struct Config {
     pub secure_stun: bool,
     /// Answer Binding requests only (coturn: `stun-only`).
     pub stun_only: bool,
+    /// Do not answer Binding requests (coturn: `no-stun`).
+    pub no_stun: bool,
+    /// FINGERPRINT in every answer (coturn: `fingerprint`). Off: in answers to requests that have one.
+    pub fingerprint: bool,
+    /// SOFTWARE in every answer (RFC 8489 section 14.14; coturn: `software-attribute`), at most 127 bytes. Empty: none, which keeps
+    /// answers to strangers small and tells attackers nothing.
+    pub software: String,
     /// Users not named here are asked for with [`Output::LookupKey`](crate::Output::LookupKey) (coturn: the `userdb` options).
     pub lookups: bool,
     /// Users whose keys are being looked up at a time.
@@ -204,6 +211,9 @@ impl Default for Config {
             anonymous: false,
             secure_stun: false,
             stun_only: false,
+            no_stun: false,
+            fingerprint: false,
+            software: String::new(),
             lookups: false,
             lookups_max: 1_000,
             lookup_requests_max: 8,

@@ -230,6 +230,7 @@ impl Server {
         }
         match (message.class(), message.method()) {
             (Class::Indication, Method::SEND) => self.relay_send(now, client, &message),
+            (Class::Request, Method::BINDING) if self.config.no_stun => Err(DropReason::NoStun),
             // A keep-alive (RFC 8489 section 2); nothing is due.
             (Class::Indication, Method::BINDING) => Ok(Verdict::Handled),
             (Class::Request, Method::BINDING) if self.config.secure_stun => self.handle_secure_binding(now, client, &message),

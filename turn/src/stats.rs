@@ -42,6 +42,8 @@ pub enum DropReason {
     LookupsFull,
     /// The server answers Binding requests only.
     StunOnly,
+    /// A Binding request where none are answered.
+    NoStun,
     /// The same Allocate again while its socket is being opened.
     Pending,
     /// More than the allocation's bytes of this second.
@@ -57,7 +59,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NotTurn,
         Self::MalformedStun,
         Self::MalformedChannelData,
@@ -77,6 +79,7 @@ impl DropReason {
         Self::Guessing,
         Self::LookupsFull,
         Self::StunOnly,
+        Self::NoStun,
         Self::Pending,
         Self::Bandwidth,
         Self::NotOpen,
@@ -107,6 +110,7 @@ impl DropReason {
             Self::Guessing => "guessing",
             Self::LookupsFull => "lookups_full",
             Self::StunOnly => "stun_only",
+            Self::NoStun => "no_stun",
             Self::Pending => "pending",
             Self::Bandwidth => "bandwidth",
             Self::NotOpen => "not_open",

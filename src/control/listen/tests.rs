@@ -51,7 +51,7 @@ impl World {
         let _inside = runtime.enter();
         let mut addresses = Vec::new();
         for kind in ListenerKind::ALL {
-            let bound = Bound { kind, address: loopback, socket: bind(loopback).unwrap() };
+            let bound = Bound { kind, address: loopback, socket: bind(loopback, None).unwrap() };
             addresses.push((kind, bound.socket.local_addr().unwrap()));
             bound.serve(Arc::clone(&serving)).unwrap();
         }

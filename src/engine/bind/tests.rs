@@ -1,6 +1,6 @@
 use super::*;
 
-const OPTIONS: ListenOptions = ListenOptions { buffer: 1 << 16, gro: false };
+const OPTIONS: ListenOptions<'_> = ListenOptions { buffer: 1 << 16, gro: false, device: None };
 
 fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -43,4 +43,23 @@ fn ipv4_and_ipv6_wildcards_share_a_port() {
     let both = [SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port))];
     let all = bind_all(&both, 1, OPTIONS).unwrap();
     assert!(all[0].iter().all(|listener| listener.wildcard && listener.local.port() == port));
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named_and_one_that_is_takes_its_own_traffic() {
+    let on = |device| bind_all(&[loopback()], 1, ListenOptions { device: Some(device), ..OPTIONS });
+    let error = on("no-such-device").unwrap_err();
+    assert!(matches!(error, EngineError::Socket { what: "its network device", .. }), "{error}");
+    let all = on("lo").unwrap();
+    let socket = SockRef::from(&all[0][0].socket);
+    assert_eq!(socket.device().unwrap().as_deref(), Some(&b"lo"[..]));
+    let (relay, _) = open_relay(loopback(), 1 << 16, Some("lo")).unwrap();
+    assert_eq!(SockRef::from(&relay).device().unwrap().as_deref(), Some(&b"lo"[..]));
+    assert!(open_relay(loopback(), 1 << 16, Some("no-such-device")).is_err());
+}
+
+#[test]
+fn there_may_be_no_udp_address_at_all() {
+    let all = bind_all(&[], 2, OPTIONS).unwrap();
+    assert!(all.len() == 2 && all.iter().all(Vec::is_empty));
 }

@@ -55,6 +55,8 @@ struct StreamId {
 /// All TCP connections of a shard.
 pub struct Streams {
     config: StreamConfig,
+    /// Relayed connections and listeners are bound to it.
+    relay_device: Option<String>,
     streams: Slab<Stream>,
     clients: HashMap<FiveTuple, u32, RandomState>,
     connections: HashMap<ConnectionId, u32, RandomState>,
@@ -128,9 +130,10 @@ pub enum Kind {
 }
 
 impl Streams {
-    pub fn new(config: StreamConfig, now: Now) -> Self {
+    pub fn new(config: StreamConfig, relay_device: Option<String>, now: Now) -> Self {
         Self {
             config,
+            relay_device,
             streams: Slab::new(),
             clients: HashMap::default(),
             connections: HashMap::default(),

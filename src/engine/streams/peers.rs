@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
 use super::socket::Socket;
 use super::{Due, Role, StreamId, Streams};
+use crate::engine::bind::bind_device;
 use crate::engine::stats::{DropReason, Stats};
 
 /// Connections of peers that wait in the kernel to be accepted, on each relay.
@@ -62,7 +63,7 @@ impl Streams {
         if self.listeners.table.len() >= self.config.listeners_max || self.listeners.table.contains_key(&relay.index) {
             return Err(OpenError::Failed);
         }
-        let opened = open_listener(address).and_then(|socket| {
+        let opened = open_listener(address, self.relay_device.as_deref()).and_then(|socket| {
             let token = Token(self.listeners.token_first + relay.index as usize);
             registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
             let local = socket.local_addr()?;
@@ -136,7 +137,7 @@ impl Streams {
         stats: &mut Stats,
     ) -> Result<(), ConnectError> {
         let listener = self.listeners.table.get(&relay.index).filter(|listener| listener.relay == relay).ok_or(ConnectError::Failed)?;
-        let tcp = begin_connecting(listener.local, peer).map_err(|error| connect_error(&error))?;
+        let tcp = begin_connecting(listener.local, peer, self.relay_device.as_deref()).map_err(|error| connect_error(&error))?;
         let id = self.insert_peer(registry, now, Role::Connecting(connection), connection, tcp, stats).ok_or(ConnectError::Failed)?;
         self.timers.insert(now.mono + self.config.connect_timeout, Due::Stream(id));
         Ok(())
@@ -196,18 +197,18 @@ impl Streams {
     }
 }
 
-fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
+fn open_listener(address: SocketAddr, device: Option<&str>) -> io::Result<TcpListener> {
     // With SO_REUSEPORT a bind beside another process of the same user succeeds, and the kernel would share connections out between
     // both. One without it tells.
-    open(address, false)?.listen(1)?;
-    let socket = open(address, true)?;
+    open(address, device, false)?.listen(1)?;
+    let socket = open(address, device, true)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
 /// RFC 6062 section 5.2: the connection's source is the relayed address, on which we listen, too.
-fn begin_connecting(relayed: SocketAddr, peer: SocketAddr) -> io::Result<TcpStream> {
-    let socket = open(relayed, true)?;
+fn begin_connecting(relayed: SocketAddr, peer: SocketAddr, device: Option<&str>) -> io::Result<TcpStream> {
+    let socket = open(relayed, device, true)?;
     match socket.connect(&peer.into()) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
@@ -216,7 +217,7 @@ fn begin_connecting(relayed: SocketAddr, peer: SocketAddr) -> io::Result<TcpStre
     Ok(socket.into())
 }
 
-fn open(address: SocketAddr, shared: bool) -> io::Result<RawSocket> {
+fn open(address: SocketAddr, device: Option<&str>, shared: bool) -> io::Result<RawSocket> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -226,6 +227,7 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<RawSocket> {
     if shared {
         socket.set_reuse_port(true)?;
     }
+    bind_device(&socket, device)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }

@@ -26,7 +26,7 @@ struct World {
 
 impl World {
     fn new(config: StreamConfig) -> Self {
-        let streams = Streams::new(config, read_clock());
+        let streams = Streams::new(config, None, read_clock());
         Self { poll: Poll::new().unwrap(), streams, stats: Stats::new(), connected: Vec::new(), gone: Vec::new() }
     }
 

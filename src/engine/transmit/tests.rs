@@ -10,11 +10,11 @@ use crate::engine::receive::PeerInbox;
 use crate::engine::shard::read_clock;
 use crate::engine::sys::{SendError, Whence, receive_error};
 
-const OPTIONS: ListenOptions = ListenOptions { buffer: 1 << 18, gro: false };
+const OPTIONS: ListenOptions<'_> = ListenOptions { buffer: 1 << 18, gro: false, device: None };
 
 fn transmit(listen: &str, trains: bool) -> Transmit {
     let listeners = bind_all(&[listen.parse().unwrap()], 1, OPTIONS).unwrap().remove(0);
-    let streams = Streams::new(StreamConfig::default(), read_clock());
+    let streams = Streams::new(StreamConfig::default(), None, read_clock());
     Transmit::new(listeners, RelaySockets::new(4, 1 << 16), streams, trains)
 }
 
@@ -160,7 +160,7 @@ fn a_wildcard_socket_sends_from_the_wanted_address() {
 /// A relay socket with the number 0.
 fn with_relay(transmit: &mut Transmit, address: &str) -> (mio::Poll, SocketAddr) {
     let poll = mio::Poll::new().unwrap();
-    let (socket, local) = open_relay(address.parse().unwrap(), 1 << 16).unwrap();
+    let (socket, local) = open_relay(address.parse().unwrap(), 1 << 16, None).unwrap();
     transmit.relays.insert(poll.registry(), RelayPort { index: 0, generation: 1 }, socket, local).unwrap();
     (poll, local)
 }

@@ -14,7 +14,7 @@ use pointsman_wire::net::{FiveTuple, Protocol, ShardId};
 use pointsman_wire::stun::attribute::{Family, Type};
 use pointsman_wire::stun::{Class, Message, Method, TransactionId, Writer};
 
-use super::reply::{Question, Rejection};
+use super::reply::{Question, Rejection, close};
 use super::requests::Granted;
 use super::{Server, Timer};
 use crate::allocation::ReplyStyle;
@@ -121,10 +121,8 @@ impl Server {
         let id = self.next_indication();
         let mut writer = Writer::new(&mut self.scratch[..], Class::Indication, Method::CONNECTION_ATTEMPT, id);
         writer.u32(Type::CONNECTION_ID, connection.0).xor_address(Type::XOR_PEER_ADDRESS, shown);
-        if fingerprint {
-            writer.fingerprint();
-        }
-        if let Ok(bytes) = writer.finish().map(|len| self.scratch.get(..len).unwrap_or_default().into()) {
+        if let Ok(bytes) = close(&mut writer, &self.config, None, fingerprint).map(|len| self.scratch.get(..len).unwrap_or_default().into())
+        {
             self.outputs.push_back(Output::Reply { client, bytes });
         }
         Some(connection)

@@ -71,7 +71,7 @@ impl Server {
             self.stats.count_error(400);
             let mut writer = Writer::new(&mut self.scratch[..], Class::Error, Method::BINDING, message.transaction_id());
             writer.error_code(400, "");
-            let written = close(&mut writer, None, message.has_fingerprint());
+            let written = close(&mut writer, &self.config, None, message.has_fingerprint());
             return self.reply(client, written);
         };
         self.stats.bindings_total += 1;
@@ -84,7 +84,7 @@ impl Server {
                 writer.attribute(Type::PADDING, [0; PADDING_MAX].get(..*padding).unwrap_or_default());
             }
         }
-        let written = close(&mut writer, None, message.has_fingerprint());
+        let written = close(&mut writer, &self.config, None, message.has_fingerprint());
         let reply = self.reply(client, written)?;
         match route {
             Some(Route { from, to, .. }) if from != client.local || to != client.remote => Ok(Verdict::ReplyFrom { client, from, to }),
@@ -117,7 +117,7 @@ impl Server {
         self.stats.count_error(300);
         let mut writer = Writer::new(&mut self.scratch[..], Class::Error, message.method(), message.transaction_id());
         writer.error_code(300, "Try Alternate").address(Type::ALTERNATE_SERVER, server);
-        let written = close(&mut writer, None, message.has_fingerprint());
+        let written = close(&mut writer, &self.config, None, message.has_fingerprint());
         self.reply(client, written)
     }
 }

@@ -8,6 +8,7 @@ use pointsman_wire::stun::{self, Class, Message, Method, OutOfSpace, Transaction
 use super::Server;
 use crate::allocation::ReplyStyle;
 use crate::auth::{Integrity, LongTermKey, OFFERED, Refusal};
+use crate::config::Config;
 use crate::ledger::QuotaError;
 use crate::mobility::Ticket;
 use crate::stats::DropReason;
@@ -83,7 +84,7 @@ impl Server {
     ) -> Result<Verdict, DropReason> {
         let mut writer = Writer::new(&mut self.scratch[..], Class::Success, question.method, question.id);
         write(&mut writer);
-        let written = close(&mut writer, Some((key, style.integrity)), style.fingerprint);
+        let written = close(&mut writer, &self.config, Some((key, style.integrity)), style.fingerprint);
         self.reply(question.client, written)
     }
 
@@ -101,7 +102,7 @@ impl Server {
         if !rejection.unknown.is_empty() {
             writer.unknown_attributes(rejection.unknown.types());
         }
-        let written = close(&mut writer, Some((key, style.integrity)), style.fingerprint);
+        let written = close(&mut writer, &self.config, Some((key, style.integrity)), style.fingerprint);
         self.reply(question.client, written)
     }
 
@@ -143,7 +144,7 @@ impl Server {
                 writer.attribute(Type::THIRD_PARTY_AUTHORIZATION, server_name);
             }
         }
-        let written = close(&mut writer, None, message.has_fingerprint());
+        let written = close(&mut writer, &self.config, None, message.has_fingerprint());
         self.reply(client, written)
     }
 
@@ -161,7 +162,7 @@ impl Server {
         self.stats.count_error(420);
         let mut writer = Writer::new(&mut self.scratch[..], Class::Error, Method::BINDING, message.transaction_id());
         writer.error_code(420, "").unknown_attributes(unknown.types());
-        let written = close(&mut writer, None, message.has_fingerprint());
+        let written = close(&mut writer, &self.config, None, message.has_fingerprint());
         self.reply(client, written)
     }
 
@@ -214,13 +215,22 @@ impl Server {
 /// Attributes that a Binding request may have. Credentials need no look: nothing here depends on them.
 const BINDING_ATTRIBUTES: [Type; 3] = [Type::USERNAME, Type::REALM, Type::NONCE];
 
-pub(super) fn close(writer: &mut Writer<'_>, key: Option<(LongTermKey, Integrity)>, fingerprint: bool) -> Result<usize, OutOfSpace> {
+/// What stands last in every answer.
+pub(super) fn close(
+    writer: &mut Writer<'_>,
+    config: &Config,
+    key: Option<(LongTermKey, Integrity)>,
+    asked_for_fingerprint: bool,
+) -> Result<usize, OutOfSpace> {
+    if !config.software.is_empty() {
+        writer.attribute(Type::SOFTWARE, config.software.as_bytes());
+    }
     match key {
         Some((key, Integrity::Sha1)) => _ = writer.integrity(&stun::Key::new(key.bytes())),
         Some((key, Integrity::Sha256)) => _ = writer.integrity_sha256(&stun::KeySha256::new(key.bytes())),
         Some((_, Integrity::Absent)) | None => {}
     }
-    if fingerprint {
+    if config.fingerprint || asked_for_fingerprint {
         writer.fingerprint();
     }
     writer.finish()

@@ -185,4 +185,37 @@ fn binding_may_need_credentials_and_may_be_all_there_is() {
     let datagram = Client::new("203.0.113.1:1").sign(Method::ALLOCATE, id, &|_| ());
     assert_eq!(world.client_sends(alice.path, &datagram), crate::Verdict::Drop(crate::DropReason::StunOnly));
     world.sleep(Duration::from_secs(1));
+
+    let mut world = World::new(Config { no_stun: true, ..config() });
+    let datagram = alice.sign(Method::BINDING, id, &|_| ());
+    assert_eq!(world.client_sends(alice.path, &datagram), crate::Verdict::Drop(crate::DropReason::NoStun));
+    let mut alice = Client::new("203.0.113.1:1000");
+    assert_eq!(code_of(&world.allocate(&mut alice, |_| ())), 0, "TURN goes on");
+}
+
+#[test]
+fn every_answer_ends_as_the_operator_wants() {
+    use pointsman_wire::stun::{Class, Method, Writer};
+    for (fingerprint, software) in [(false, ""), (true, ""), (false, "Example 1.0"), (true, "Example 1.0")] {
+        let mut world = World::new(Config { fingerprint, software: software.to_owned(), ..config() });
+        let mut alice = Client::new("203.0.113.1:1000");
+        let bare = |method| {
+            let mut out = vec![0; 100];
+            let len = Writer::new(&mut out, Class::Request, method, pointsman_wire::stun::TransactionId([7; 12])).finish().unwrap();
+            out.truncate(len);
+            out
+        };
+        let challenge = world.ask(alice.path, &bare(Method::ALLOCATE)).unwrap();
+        let binding = world.ask(alice.path, &bare(Method::BINDING)).unwrap();
+        let success = world.allocate(&mut alice, |_| ());
+        let refusal = world.allocate(&mut alice, |_| ());
+        assert_eq!([&challenge, &binding, &success, &refusal].map(|answer| code_of(answer)), [401, 0, 0, 437]);
+        // The test's client signs its requests with one.
+        for (answer, asked) in [(&challenge, false), (&binding, false), (&success, true), (&refusal, true)] {
+            let message = Message::parse(answer).unwrap();
+            assert_eq!(message.has_fingerprint(), fingerprint || asked);
+            assert!(!message.has_fingerprint() || message.verify_fingerprint());
+            assert_eq!(message.attribute(pointsman_wire::stun::attribute::Type::SOFTWARE).unwrap_or_default(), software.as_bytes());
+        }
+    }
 }

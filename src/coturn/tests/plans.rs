@@ -1,0 +1,75 @@
+//! From settings to a server: what an option comes to.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::users::Database;
+
+fn host() -> Host {
+    let find = |name: &str| Some(PathBuf::from(name)).filter(|path| path.is_file());
+    Host { addresses: vec![ip("192.0.2.1")], domain: "example.org".to_owned(), name: "turn".to_owned(), find }
+}
+
+fn planned(text: &str) -> (Plan, Vec<String>) {
+    let mut collector = read(text, "");
+    let plan = collector.plan(&host());
+    (plan, told(&collector, Weight::Error))
+}
+
+/// What such a file comes to, when nothing is wrong with it.
+fn plan(text: &str) -> Plan {
+    let (plan, errors) = planned(text);
+    assert!(errors.is_empty(), "{errors:?}");
+    plan
+}
+
+#[test]
+fn stun_and_its_answers() {
+    let server = |text: &str| plan(text).config.turn.server;
+    let plain = server("no-auth\n");
+    assert_eq!((plain.no_stun, plain.fingerprint, plain.software.as_str()), (false, false, ""));
+    assert!(server("no-stun\n").no_stun && server("fingerprint\n").fingerprint && server("stun-only\n").stun_only);
+    assert!(server("software-attribute\n").software.starts_with("Pointsman "));
+    assert_eq!(server("software-attribute\nno-software-attribute\n").software, "");
+    assert_eq!(server("stateless-nonce-secret=hush\n").nonce_secret, Some(pointsman_turn::config::Secret("hush".to_owned())));
+}
+
+#[test]
+fn devices_reach_the_engine() {
+    let engine = plan("listening-device=eth0\nrelay-device=eth1\nno-auth\n").config.engine;
+    assert_eq!((engine.listen_device.as_deref(), engine.relay_device.as_deref()), (Some("eth0"), Some("eth1")));
+}
+
+#[test]
+fn clients_may_all_come_over_tcp() {
+    let listen = plan("no-udp\nno-dtls\nno-auth\n").config.listen;
+    assert!(listen.udp.is_empty());
+    assert_eq!(listen.tcp, ["192.0.2.1:3478".parse::<std::net::SocketAddr>().unwrap()]);
+    assert!(planned("no-udp\nno-tcp\nno-auth\n").1.join("").contains("nothing is left to listen on"));
+}
+
+#[test]
+fn metrics_tell_users_apart_only_if_wanted() {
+    assert!(!plan("prometheus\nno-auth\n").process.metrics_of_users);
+    assert!(plan("prometheus\nprometheus-username-labels\nno-auth\n").process.metrics_of_users);
+}
+
+#[test]
+fn sealed_password_of_mysql_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, "9Q2Zo7f31b9Bg3VX").unwrap();
+    let text = |password: &str| {
+        let address = format!("mysql-userdb=host=db dbname=turn user=turn password={password}");
+        format!("lt-cred-mech\nrealm=x\n{address}\nsecret-key-file={}\n", file.display())
+    };
+    // Made by turnadmin 4.6.1.
+    let Some(Database::MySql(remote)) = plan(&text("KHNiZog=")).config.turn.database.database else { panic!("no database") };
+    assert_eq!(remote.password.unwrap().expose(), "hello");
+    let (_, errors) = planned(&text("plain"));
+    assert!(errors.len() == 1 && errors[0].contains("secret-key-file: ") && !errors[0].contains("plain"), "{errors:?}");
+    std::fs::remove_file(&file).unwrap();
+    assert!(planned(&text("KHNiZog=")).1[0].contains("secret-key-file: "));
+    let warned = told(&read("secret-key-file=/key\nno-auth\n", ""), Weight::Warning).join("\n");
+    assert!(warned.contains("there is none"), "{warned}");
+}
