@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::bandwidth::BandwidthConfig;
 use crate::feedback::nack::NackConfig;
 use crate::feedback::twcc::TwccConfig;
 use crate::transport::TransportConfig;
@@ -59,6 +60,8 @@ pub struct Config {
     /// RTP padding added to make neighbours equal in size, in bytes (at most 255). Browsers cut a frame into packets whose sizes
     /// differ by one byte; equal ones leave as one train.
     pub padding_max: usize,
+    /// What is estimated about the way to each subscriber.
+    pub bandwidth: BandwidthConfig,
     /// What is asked for again of publishers.
     pub nack: NackConfig,
     /// What publishers are told for their congestion control.
@@ -95,6 +98,7 @@ impl Default for Config {
             resend_quiet_max: Duration::from_millis(500),
             events_max: 65_536,
             padding_max: 16,
+            bandwidth: BandwidthConfig::default(),
             nack: NackConfig::default(),
             twcc: TwccConfig::default(),
             transport: TransportConfig::default(),

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bandwidth;
 mod cache;
 mod command;
 mod config;
@@ -28,6 +29,7 @@ pub mod srtp;
 mod stats;
 pub mod transport;
 
+pub use bandwidth::{BandwidthConfig, Estimator};
 pub use command::{
     Claim, CloseReason, Codec, CodecSpec, Command, DtlsRole, Event, ExtensionIds, Fingerprint, Front, IceCredentials, Kind, ParticipantId,
     ParticipantSpec, PublicationId, ReceiverSpec, RoomId, SenderSpec, Source, SsrcSpec,

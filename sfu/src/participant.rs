@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::FixedState;
 use pointsman_wire::clock::Now;
 
+use crate::bandwidth::Estimator;
 use crate::downtrack::Downtrack;
 use crate::feedback::twcc::TwccRecorder;
 use crate::transport::{DtlsIdentity, Transport};
@@ -33,8 +34,8 @@ pub struct Participant {
     pub due: Vec<u16>,
     /// Transport-wide number of the next packet to the client.
     pub transport_sequence: u16,
-    /// Round trip, from receiver reports of the client.
-    rtt: Option<Duration>,
+    /// What the path to the client carries.
+    pub bandwidth: Estimator,
     /// This host's time minus the client's NTP time, in µs: least seen, so nearly without the way.
     clock_distance: Option<i128>,
     /// Our SSRC in feedback.
@@ -77,9 +78,6 @@ pub struct Changes {
     pub refused: u64,
 }
 
-/// Until a receiver report tells the round trip.
-const RTT_DEFAULT: Duration = Duration::from_millis(100);
-
 impl Participant {
     /// `random` seeds its tables and numbers. Receivers and senders come with [`Participant::update`].
     pub fn new(config: &Config, spec: &ParticipantSpec, identity: &Arc<DtlsIdentity>, random: u64, now: Now) -> Self {
@@ -93,7 +91,7 @@ impl Participant {
             downtracks: Vec::new(),
             due: Vec::new(),
             transport_sequence: 1,
-            rtt: None,
+            bandwidth: Estimator::new(&config.bandwidth),
             clock_distance: None,
             feedback_ssrc: (random >> 20) as u32 | 1,
             timer: None,
@@ -106,7 +104,7 @@ impl Participant {
     }
 
     pub fn rtt(&self) -> Duration {
-        self.rtt.unwrap_or(RTT_DEFAULT)
+        self.bandwidth.rtt()
     }
 
     /// Takes over a description. What concerns the shard's publications is the caller's to do, and comes back.
@@ -115,6 +113,8 @@ impl Participant {
         let mut changes = Changes::default();
         self.update_receivers(&spec.receivers, &mut changes);
         self.update_senders(config, &spec.senders, random, now, &mut changes);
+        let tells = |spec: &SenderSpec| spec.extensions.transport_cc.is_some() || spec.codecs.iter().any(|codec| codec.remb);
+        self.bandwidth.set_measured(spec.senders.iter().any(tells));
         changes
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use pointsman_sfu::BandwidthConfig;
 use pointsman_sfu::transport::TransportConfig;
 use pointsman_turn::PeerRules;
 use pointsman_turn::config::External;
@@ -121,6 +122,7 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
         resend_quiet_max,
         events_max,
         padding_max,
+        bandwidth,
         nack: _, // tuned against browsers, not by operators
         twcc: _,
         transport,
@@ -150,6 +152,12 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
     section.duration("resend_quiet_max_ms", resend_quiet_max, 0..=60_000);
     section.number("events_max", events_max, 16..=TABLE_MAX);
     section.number("padding_max", padding_max, 0..=255);
+    let BandwidthConfig { estimate_min_bps, estimate_start_bps, estimate_max_bps, probing, sent_packets_max } = bandwidth;
+    section.number("estimate_min_bps", estimate_min_bps, 10_000..=1 << 40);
+    section.number("estimate_start_bps", estimate_start_bps, 10_000..=1 << 40);
+    section.number("estimate_max_bps", estimate_max_bps, 10_000..=1 << 40);
+    section.set("probing", probing);
+    section.number("sent_packets_max", sent_packets_max, 64..=32_768);
     let TransportConfig { paths_max, consent_timeout, connect_timeout, handshake_timeout, dtls_attempts_max, srtp_sources_max } = transport;
     section.number("paths_per_participant_max", paths_max, 1..=256);
     section.duration("consent_timeout_s", consent_timeout, 5..=300);

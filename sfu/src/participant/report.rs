@@ -147,7 +147,7 @@ impl Participant {
     /// Report blocks of the client on our streams.
     pub fn take_block(&mut self, now: Now, block: &ReportBlock) {
         let Some(rtt) = round_trip(now.unix, block) else { return };
-        self.rtt = Some(self.rtt.map_or(rtt, |known| (known * 7 + rtt) / 8));
+        self.bandwidth.round_trip(rtt);
     }
 }
 

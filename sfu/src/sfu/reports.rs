@@ -8,7 +8,7 @@ use crate::downtrack::Departure;
 use crate::participant::drop_reason;
 use crate::participant::report::{COMPOUND_LEN_MAX, send_compound};
 use crate::publication::{Origin, Publication};
-use crate::{DropReason, Egress, MeshMessage, PACKET_LEN_MAX, ParticipantId};
+use crate::{DropReason, Egress, Event, MeshMessage, PACKET_LEN_MAX, ParticipantId};
 
 impl Sfu {
     pub(super) fn take_reports(&mut self, now: Now, index: u32, bytes: &[u8], out: &mut impl Egress) -> Result<(), DropReason> {
@@ -178,8 +178,19 @@ impl Sfu {
                 participant.reports_due = Some(now.mono + self.config.report_look_interval);
                 self.send_reports(now, index, out);
             }
+            self.tell_estimate(now, index);
         }
         self.drain_transport(now, index);
+    }
+
+    /// Tells control when the estimate toward a participant has changed.
+    fn tell_estimate(&mut self, now: Now, index: u32) {
+        if let Some(participant) = self.participants.get_mut(index as usize)
+            && let Some(estimate_bps) = participant.bandwidth.news(now.mono)
+        {
+            let participant = participant.id;
+            self.push_event(Event::Estimate { participant, estimate_bps });
+        }
     }
 
     /// Sender reports of the downtracks for which one is due, and a receiver report.
