@@ -55,6 +55,14 @@ impl Rooms {
         self.whereabouts.len()
     }
 
+    pub fn named(&self, name: &str) -> Option<&Room> {
+        self.rooms.get(self.by_name.get(name)?)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.values()
+    }
+
     pub fn take_outputs(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.outputs)
     }

@@ -18,7 +18,8 @@ use crate::people::{Plan, Ticket};
 use crate::problem::Problem;
 use crate::room::{Output, Refusal};
 use crate::rooms::Rooms;
-use crate::{http, page, ws};
+use crate::token::{Claims, VideoGrant};
+use crate::{api, http, page, ws};
 
 /// For metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +99,11 @@ impl Signal {
         routes.with_state(self.clone())
     }
 
+    /// `/api/v1/rooms…`, for listeners that operators reach. Every request needs a token with `roomAdmin`.
+    pub fn api_router(&self) -> Router {
+        api::routes().with_state(self.clone())
+    }
+
     /// Something happened on the media side. To be called from outside of [`Media`]'s methods, in the order in which things happened.
     pub fn handle_media_event(&self, event: MediaEvent) {
         self.act(|state, media| state.rooms.handle_media_event(event, media));
@@ -118,10 +124,24 @@ impl Signal {
 
     /// Who asks, by a token in the `Authorization` header or (for WebSockets, where browsers can set no header) in the query.
     pub(crate) fn ticket(&self, headers: &HeaderMap, query_token: Option<&str>) -> Result<(Ticket, bool), Problem> {
-        let token = bearer_token(headers).or(query_token).filter(|token| !token.is_empty()).ok_or_else(Problem::no_token)?;
-        let claims = self.inner.config.keys.verify(token, unix_s()).map_err(Problem::token)?;
+        let claims = self.claims(bearer_token(headers).or(query_token))?;
         let may_join = claims.video.room_join && !claims.video.room.is_empty();
         Ok((Ticket::from(claims), may_join))
+    }
+
+    /// What the token in the `Authorization` header grants.
+    pub(crate) fn grant(&self, headers: &HeaderMap) -> Result<VideoGrant, Problem> {
+        Ok(self.claims(bearer_token(headers))?.video)
+    }
+
+    fn claims(&self, token: Option<&str>) -> Result<Claims, Problem> {
+        let token = token.filter(|token| !token.is_empty()).ok_or_else(Problem::no_token)?;
+        self.inner.config.keys.verify(token, unix_s()).map_err(Problem::token)
+    }
+
+    /// Reads from the rules without changing anything. Media events wait meanwhile: take out plain values, serialize later.
+    pub(crate) fn look<T>(&self, read: impl FnOnce(&Rooms) -> T) -> T {
+        self.act(|state, _| read(&state.rooms))
     }
 
     pub(crate) fn connection_opened(&self) -> Result<(), Problem> {

@@ -239,7 +239,7 @@ impl Server<'_> {
         let (internal, public) = match &self.alone {
             Some(_) => (operator.merge(alone::health_route()), alone::public_routes()),
             None => {
-                let internal = self.signal.router().merge(operator);
+                let internal = self.signal.router().merge(operator).merge(self.signal.api_router());
                 let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
                 (internal, public)
             }

@@ -93,6 +93,10 @@ impl Room {
     }
 
     fn speakers_message(&self) -> ServerMessage {
-        ServerMessage::Speakers { participants: self.speakers.iter().map(|speaker| participant_text(*speaker)).collect() }
+        ServerMessage::Speakers { participants: self.speakers_text() }
+    }
+
+    pub fn speakers_text(&self) -> Vec<String> {
+        self.speakers.iter().map(|speaker| participant_text(*speaker)).collect()
     }
 }
