@@ -188,11 +188,14 @@ struct DevTokenRequest {
     name: String,
     /// Without one, the name and a few random digits, so that two people of one name do not replace each other.
     identity: Option<String>,
+    /// The grant `roomAdmin` for the room.
+    #[serde(default)]
+    admin: bool,
 }
 
 /// Takes JSON only, which a page of another origin cannot send without a preflight, and that is not answered.
 async fn dev_token(State(signal): State<Signal>, Json(request): Json<DevTokenRequest>) -> Result<Json<serde_json::Value>, Problem> {
-    let DevTokenRequest { room, name, identity } = request;
+    let DevTokenRequest { room, name, identity, admin } = request;
     let (room, name) = (room.trim(), name.trim());
     for (field, text, bytes_max) in [("room", room, ROOM_BYTES_MAX), ("name", name, NAME_BYTES_MAX / 4)] {
         if text.is_empty() || text.len() > bytes_max {
@@ -210,7 +213,7 @@ async fn dev_token(State(signal): State<Signal>, Json(request): Json<DevTokenReq
         nbf: 0,
         name: name.to_owned(),
         metadata: String::new(),
-        video: VideoGrant::join(room),
+        video: VideoGrant { room_admin: admin, ..VideoGrant::join(room) },
     };
     let token = signal.config().keys.mint(&claims).map_err(Problem::token)?;
     Ok(Json(serde_json::json!({ "token": token, "identity": identity, "room": room })))

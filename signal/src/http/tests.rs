@@ -262,6 +262,9 @@ async fn dev_tokens_only_where_allowed() {
     let claims = server.keys.verify(minted["token"].as_str().unwrap(), unix_s()).unwrap();
     assert!(claims.video.may_join("r") && claims.name == "Ann" && claims.sub.starts_with("Ann-"));
     assert_eq!(server.post("/whip/r", minted["token"].as_str().unwrap(), OFFER).await.status, 201);
+    let admin: Value = serde_json::from_str(&dev_token(&server, r#"{"room":"r","name":"Ann","admin":true}"#).await.body).unwrap();
+    let may_administrate = |minted: &Value| server.keys.verify(minted["token"].as_str().unwrap(), unix_s()).unwrap().video.room_admin;
+    assert!(may_administrate(&admin) && !may_administrate(&minted));
     assert_eq!(dev_token(&server, r#"{"room":"","name":"x"}"#).await.status, 400);
     assert_eq!(dev_token(&server, r#"{"room":1}"#).await.status, 422);
     let form = Request::post("/dev/token").header("content-type", "text/plain").body(Body::from(body)).unwrap();
