@@ -89,6 +89,7 @@ mod tests {
             carried: Carried::NONE,
             picture_id: None,
             tl0_index: None,
+            frame: crate::facts::Frame::WHOLE,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::publication::Publication;
 use crate::selector::{Choice, Selector};
 use crate::sequencer::{Sent, Sequencer};
 use crate::srtp::{Outbound, SrtpError};
-use crate::{Codec, CodecSpec, Config, DropReason, Facts, Kind, SenderSpec};
+use crate::{Codec, CodecSpec, Config, DropReason, Facts, Kind, LayerId, SenderSpec};
 use header::{Stamps, Template};
 
 #[derive(Debug)]
@@ -96,6 +96,7 @@ pub struct Departure {
     pub padding: u8,
 }
 
+#[allow(dead_code, reason = "what the budget asks and sets")]
 impl Downtrack {
     /// `random` gives the first sequence number and timestamp.
     pub fn new(config: &Config, spec: SenderSpec, random: u64, now: Instant) -> Self {
@@ -150,23 +151,59 @@ impl Downtrack {
         self.keyframe_asked = None;
     }
 
+    /// What is wanted of the publication from now on, at most; `None` is a pause. [`LayerId::HIGHEST`] until this is called.
+    /// Numbers go on where they were.
+    pub fn set_target(&mut self, wanted: Option<LayerId>) {
+        self.selector.want(wanted);
+    }
+
+    /// What was set last.
+    pub fn wanted(&self) -> Option<LayerId> {
+        self.selector.wanted()
+    }
+
+    /// The best of what is wanted that the publisher sends.
+    pub fn target(&self) -> Option<LayerId> {
+        self.selector.target()
+    }
+
+    /// What is on the wire.
+    pub fn current(&self) -> Option<LayerId> {
+        self.selector.current()
+    }
+
+    /// It cannot go to its target before the next keyframe.
+    pub fn awaits_keyframe(&self) -> bool {
+        self.selector.awaited().is_some()
+    }
+
     /// Decides on a packet, in the order in which they came. `None` when it is not for this subscriber now.
     pub fn plan(&mut self, now: Now, publication: &Publication, fresh: &Fresh) -> Result<Option<Planned>, DropReason> {
         let facts = &fresh.facts;
         let format = self.format(facts.codec).ok_or(DropReason::NoCodec)?;
-        if self.selector.current() == Some(fresh.layer) && self.rtp.ahead(facts.sequence) > JUMP_MAX {
+        let mut ours = self.selector.stream() == Some(fresh.layer);
+        if ours && self.rtp.ahead(facts.sequence) > JUMP_MAX {
             self.start_anew();
+            ours = false;
         }
-        self.selector.retarget(publication.active());
-        let before = self.selector.current();
+        self.selector.retarget(publication.offer());
+        let before = self.selector.stream();
         if facts.payload.is_none() {
-            if before == Some(fresh.layer) {
+            if ours {
                 self.rtp.skip(facts.sequence);
             }
             return Ok(None);
         }
-        match self.selector.choose(fresh.layer, facts.entry) {
+        let newest = !ours || self.rtp.ahead(facts.sequence) > 0;
+        match self.selector.choose(fresh.layer, facts, newest) {
             Choice::Leave => return Ok(None),
+            Choice::Skip => {
+                self.rtp.skip(facts.sequence);
+                if newest && facts.codec == Codec::Vp8 {
+                    self.picture.skip(facts.picture_id);
+                }
+                return Ok(None);
+            }
             Choice::Forward => {}
             Choice::Switch => self.switch(now, publication, fresh, before, format.clock_rate),
         }
@@ -195,7 +232,7 @@ impl Downtrack {
     ) -> Result<(Planned, &'a Facts, &'a crate::PacketRef), DropReason> {
         let sequence = self.rtp.extend(out_sequence).ok_or(DropReason::OutOfRange)?;
         let sent = self.sequencer.resend(now.mono, out_sequence, quiet).map_err(|_| DropReason::ResentJustNow)?;
-        let current = self.selector.current().ok_or(DropReason::NotCached)?;
+        let current = self.selector.stream().ok_or(DropReason::NotCached)?;
         // What was never sent may have come in since: out of order before the keyframe that began the stream, for one.
         let guess = self.rtp.in_sequence(sequence);
         let (layer, wanted, numbers) = match sent {
@@ -209,7 +246,8 @@ impl Downtrack {
             None => (current, guess.ok_or(DropReason::NotCached)?, None),
         };
         let (facts, packet) = publication.cached(layer, wanted).ok_or(DropReason::NotCached)?;
-        if facts.payload.is_none() {
+        let left_out = numbers.is_none() && !facts.frame.present.contains(self.selector.within());
+        if facts.payload.is_none() || left_out {
             return Err(DropReason::NotCached);
         }
         let format = self.format(facts.codec).ok_or(DropReason::NoCodec)?;
@@ -261,7 +299,7 @@ impl Downtrack {
         if self.spec.kind == Kind::Audio {
             return None;
         }
-        self.selector.retarget(publication.active());
+        self.selector.retarget(publication.offer());
         let layer = self.selector.awaited()?;
         if self.keyframe_asked.is_some_and(|asked| now.saturating_duration_since(asked) < interval) {
             return None;
@@ -272,7 +310,7 @@ impl Downtrack {
 
     /// The subscriber lost its picture: the layer of which it needs a keyframe.
     pub fn keyframe_lost(&self) -> Option<u8> {
-        self.selector.target().or(self.selector.current())
+        self.selector.awaited().or(self.selector.stream())
     }
 
     /// The sender report that is due, if any.
@@ -280,7 +318,7 @@ impl Downtrack {
         if self.reported.is_some_and(|reported| now.mono.saturating_duration_since(reported) < interval) {
             return None;
         }
-        let layer = self.selector.current()?;
+        let layer = self.selector.stream()?;
         let reference = publication.reference(layer)?;
         let (_, format) = self.format?;
         let clock_rate = format?.clock_rate;

@@ -1,8 +1,10 @@
 //! What the publisher's shard has read of a packet, so that nobody reads it again.
 
-use pointsman_wire::payload::{Format, Number};
+use pointsman_wire::payload::dependency_descriptor::{self, Indication, Reader};
+use pointsman_wire::payload::{Format, FrameInfo, Number, vp9};
 
-use crate::{Codec, DropReason};
+use crate::layers::LayerSet;
+use crate::{Codec, DropReason, LayerId};
 
 /// Stretch of a packet: `at` from its first byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,19 +64,158 @@ pub struct Facts {
     pub picture_id: Option<Number>,
     /// TL0PICIDX of the same.
     pub tl0_index: Option<Number>,
+    pub frame: Frame,
+}
+
+/// The place of a packet's frame among the layers of its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its own layer; a stream of simulcast has no spatial ones.
+    pub spatial: u8,
+    pub temporal: u8,
+    /// The packet is the frame's first, or last; frames of different spatial layers are different frames.
+    pub start: bool,
+    pub end: bool,
+    /// Layers whose receivers get the frame.
+    pub present: LayerSet,
+    /// Those that cannot go on without it.
+    pub required: LayerSet,
+    /// Layers that can be decoded from here on, given what the frame itself needs.
+    pub switching: LayerSet,
+}
+
+impl Frame {
+    /// Of a stream without layers: every frame is needed.
+    pub const WHOLE: Self = Self {
+        spatial: 0,
+        temporal: 0,
+        start: true,
+        end: true,
+        present: LayerSet::ALL,
+        required: LayerSet::ALL,
+        switching: LayerSet::NONE,
+    };
+
+    /// As a stream of simulcast, which has one spatial layer whatever it says.
+    pub fn flatten(&mut self) {
+        self.spatial = 0;
+        self.present = self.present.flat();
+        self.required = self.required.flat();
+        self.switching = self.switching.flat();
+    }
 }
 
 impl Facts {
-    /// Reads the payload of `packet`, once everything else is known. A packet of padding alone has none.
-    pub fn read_payload(&mut self, packet: &[u8]) -> Result<(), DropReason> {
+    /// Reads the payload of `packet`, once everything else is known. A packet of padding alone has none. `descriptors` reads the
+    /// stream's dependency descriptors.
+    pub fn read_payload(&mut self, packet: &[u8], descriptors: &mut Descriptors) -> Result<(), DropReason> {
         if self.payload.is_none() {
             return Ok(());
         }
-        let info = format(self.codec).read(self.payload.of(packet), self.marker).map_err(|_| DropReason::PayloadMalformed)?;
+        let payload = self.payload.of(packet);
+        let info = format(self.codec).read(payload, self.marker).map_err(|_| DropReason::PayloadMalformed)?;
         self.entry = info.is_entry();
         self.picture_id = info.picture_id;
         self.tl0_index = info.tl0_index;
+        self.frame = match self.carried.dependency_descriptor {
+            span if span.is_none() => None,
+            span => descriptors.read(span.of(packet)),
+        }
+        .unwrap_or_else(|| self.frame_by_payload(&info, payload));
+        if self.entry {
+            self.frame.switching = self.frame.present;
+        }
         Ok(())
+    }
+
+    /// Tells the picture size of each spatial layer that a keyframe's first packet names.
+    pub fn read_sizes(&self, packet: &[u8], tell: impl FnMut(u8, (u16, u16))) {
+        format(self.codec).sizes(self.payload.of(packet), tell);
+    }
+
+    /// What the payload descriptor tells of layers. AV1 and H.264 tell too little to leave anything out.
+    fn frame_by_payload(&self, info: &FrameInfo, payload: &[u8]) -> Frame {
+        let own = LayerId { spatial: info.spatial, temporal: info.temporal };
+        let ends = Frame { start: info.start_of_frame, end: info.end_of_frame, ..Frame::WHOLE };
+        match self.codec {
+            Codec::Opus | Codec::Red => Frame::WHOLE,
+            Codec::H264 { .. } | Codec::Av1 { .. } => ends,
+            Codec::Vp8 => {
+                let present = LayerSet::upward(own).flat();
+                // RFC 7741 section 4.2, Y: the frame needs only the base layer. Layers above may still need more.
+                let switching = if info.switch_up { LayerSet::only(own) } else { LayerSet::NONE };
+                let required = if info.discardable { LayerSet::NONE } else { present };
+                Frame { spatial: 0, temporal: own.temporal, present, required, switching, ..ends }
+            }
+            Codec::Vp9 { .. } => {
+                let Ok(descriptor) = vp9::Descriptor::parse(payload) else { return ends };
+                let Some(layer) = descriptor.layer else { return ends };
+                let above = LayerSet::upward(own);
+                let row = above.within(LayerSet::row(own.spatial));
+                // RFC 9628 section 4.2, Z: higher spatial layers do without. U: layers above need nothing from before. Neither P nor D
+                // alone: the frame begins its spatial layer anew from the one below.
+                let present = if descriptor.not_for_upper { row } else { above };
+                let anew = layer.inter_layer && !descriptor.inter_picture;
+                let switching = if info.switch_up { present } else { LayerSet::NONE }.and(if anew { row } else { LayerSet::NONE });
+                Frame { spatial: own.spatial, temporal: own.temporal, present, required: present, switching, ..ends }
+            }
+        }
+    }
+}
+
+/// Reads a stream's dependency descriptors in terms of layers.
+#[derive(Debug, Default)]
+pub struct Descriptors {
+    reader: Reader,
+    /// The layer of each decode target; of the structure's.
+    targets: Vec<LayerId>,
+}
+
+impl Descriptors {
+    pub const fn new() -> Self {
+        Self { reader: Reader::new(), targets: Vec::new() }
+    }
+
+    /// `None` when it says nothing: it is wrong, or its structure has not come.
+    fn read(&mut self, value: &[u8]) -> Option<Frame> {
+        let descriptor = self.reader.read(value).ok()?;
+        let structure = self.reader.structure()?;
+        if descriptor.has_structure {
+            self.targets.clear();
+            let layers = (0..structure.decode_targets()).map(|target| structure.layers_of(target).unwrap_or_default());
+            self.targets.extend(layers.map(|(spatial, temporal)| LayerId { spatial, temporal }));
+        }
+        let dependency_descriptor::Frame { spatial, temporal, .. } = descriptor.frame?;
+        let temporal = temporal.min(3);
+        let mut frame = Frame {
+            spatial,
+            temporal,
+            start: descriptor.start_of_frame,
+            end: descriptor.end_of_frame,
+            present: LayerSet::NONE,
+            required: LayerSet::NONE,
+            switching: LayerSet::NONE,
+        };
+        let mut told = LayerSet::NONE;
+        for (target, layer) in self.targets.iter().enumerate() {
+            let only = LayerSet::only(*layer);
+            told = told.and(only);
+            let (present, required, switching) = match descriptor.frame?.indication(target as u8) {
+                Indication::NotPresent => (false, false, false),
+                Indication::Discardable => (true, false, false),
+                Indication::Switch => (true, true, true),
+                Indication::Required => (true, true, false),
+            };
+            let if_so = |yes: bool| if yes { only } else { LayerSet::NONE };
+            frame.present = frame.present.and(if_so(present));
+            frame.required = frame.required.and(if_so(required));
+            frame.switching = frame.switching.and(if_so(switching));
+        }
+        // Layers without a decode target of their own get what lies below them.
+        let untold = LayerSet::upward(LayerId { spatial, temporal }).without(told);
+        frame.present = frame.present.and(untold);
+        frame.required = frame.required.and(untold);
+        Some(frame)
     }
 }
 

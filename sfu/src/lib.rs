@@ -15,6 +15,7 @@ mod egress;
 mod facts;
 pub mod feedback;
 mod gathered;
+mod layers;
 mod munger;
 mod negotiation;
 mod packet;
@@ -36,7 +37,8 @@ pub use command::{
 };
 pub use config::Config;
 pub use egress::{Egress, MeshMessage, MeshPacket, ReferenceTime};
-pub use facts::{Carried, Facts, Span};
+pub use facts::{Carried, Facts, Frame, Span};
+pub use layers::{LayerSet, Rates};
 pub use negotiation::{Negotiation, NegotiationConfig, Place, Placement, Refusal, RefusalCause, SdpError, SubscribeError, Waiting};
 pub use packet::{PACKET_LEN_MAX, PacketBuf, PacketPool, PacketRef};
 pub use quality::{LayerId, Preferences, Quality, Reason};

@@ -11,10 +11,12 @@ use pointsman_wire::net::ShardId;
 use crate::cache::Cache;
 use crate::feedback::keyframes::KeyframeRequests;
 use crate::gathered::{Chain, Gathered};
+use crate::layers::{Meter, Rates, SPATIAL_MAX};
+use crate::selector::Offer;
 use crate::{Config, DropReason, Facts, Kind, PacketRef, ParticipantId, PublicationId, ReferenceTime};
 
 /// Simulcast layers of one publication at most; browsers send three.
-pub const LAYERS_MAX: usize = 4;
+pub const LAYERS_MAX: usize = SPATIAL_MAX;
 
 #[derive(Debug)]
 pub struct Publication {
@@ -29,8 +31,11 @@ pub struct Publication {
     /// Gathered since the last flush.
     pub fresh: Chain,
     layers: Vec<Layer>,
-    /// Layers that were seen lately, one bit each.
-    active: u8,
+    meter: Meter,
+    /// One stream has spatial layers (SVC).
+    layered: bool,
+    /// Picture size of each spatial layer, from the newest keyframe.
+    sizes: [Option<(u16, u16)>; SPATIAL_MAX],
     pub started: bool,
     /// It is in the list of those with packets since the last flush. Being there twice would send each packet twice, and under one number.
     pub touched: bool,
@@ -76,7 +81,9 @@ impl Publication {
             shards: Vec::new(),
             fresh: Chain::EMPTY,
             layers: Vec::new(),
-            active: 0,
+            meter: Meter::new(),
+            layered: false,
+            sizes: [None; SPATIAL_MAX],
             started: false,
             touched: false,
             watched: false,
@@ -106,8 +113,10 @@ impl Publication {
         kept.cache.insert(now.mono, &facts, &packet)?;
         if facts.entry {
             kept.keyframes.arrived();
+            self.read_sizes(layer, &facts, packet.bytes());
         }
-        self.active |= 1 << layer;
+        self.layered |= facts.frame.spatial > 0;
+        self.meter.count(now.mono, layer, &facts);
         gathered.push(&mut self.fresh, layer, facts, packet);
         Ok(())
     }
@@ -133,9 +142,20 @@ impl Publication {
         self.layers.get_mut(usize::from(layer))?.keyframes.ask(now, interval)
     }
 
-    /// Layers that were seen lately, one bit each.
-    pub fn active(&self) -> u8 {
-        self.active
+    /// What a downtrack can choose from.
+    pub fn offer(&self) -> Offer {
+        Offer { active: self.rates().active(), layered: self.layered }
+    }
+
+    /// What each layer takes, and which are sent.
+    pub fn rates(&self) -> &Rates {
+        self.meter.rates()
+    }
+
+    #[allow(dead_code, reason = "what the budget asks")]
+    /// Width and height of a spatial layer's picture in pixels, once a keyframe has told.
+    pub fn size(&self, spatial: u8) -> Option<(u16, u16)> {
+        self.sizes.get(usize::from(spatial)).copied().flatten()
     }
 
     /// Of a layer that has been seen.
@@ -160,22 +180,31 @@ impl Publication {
     pub fn forget_packets(&mut self) {
         self.fresh = Chain::EMPTY;
         self.layers.clear();
-        self.active = 0;
+        self.meter = Meter::new();
+        self.layered = false;
+        self.sizes = [None; SPATIAL_MAX];
         self.started = false;
     }
 
     /// Marks what fell silent and lets go of old packets. `true` while there is something left to look at.
     pub fn look(&mut self, now: Instant, config: &Config) -> bool {
         let mut busy = false;
-        for (index, layer) in self.layers.iter_mut().enumerate() {
+        self.meter.look(now, config.layer_silence_max);
+        for layer in &mut self.layers {
             layer.cache.expire(now, config.cache_age_max);
             let silent = layer.last_seen.map_or(Duration::MAX, |seen| now.saturating_duration_since(seen));
-            if silent >= config.layer_silence_max {
-                self.active &= !(1 << index);
-            }
             busy |= silent < config.cache_age_max + config.layer_silence_max;
         }
         busy
+    }
+
+    /// The first packet of a keyframe tells how large its pictures are. Read on every shard, since it is rare.
+    fn read_sizes(&mut self, stream: u8, facts: &Facts, packet: &[u8]) {
+        facts.read_sizes(packet, |spatial, size| {
+            if let Some(place) = self.sizes.get_mut(usize::from(stream) + usize::from(spatial)) {
+                *place = Some(size);
+            }
+        });
     }
 
     fn layer_mut(&mut self, config: &Config, layer: u8, kind: Kind) -> Option<&mut Layer> {

@@ -1,7 +1,11 @@
-//! Which layer a downtrack forwards.
+//! Which layers a downtrack forwards.
 //!
-//! `max` is what the subscriber permits, `target` what is wanted within it, `current` what is on the wire. The current layer
-//! changes only at a keyframe of the new one.
+//! `wanted` is what the budget allows, `target` the best within it that the publisher sends, and what is on the wire follows: another
+//! stream (simulcast) from its keyframe on; other layers of the same stream wherever a decoder can follow.
+
+use crate::facts::Frame;
+use crate::layers::LayerSet;
+use crate::{Facts, LayerId};
 
 /// What to do with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,107 +14,154 @@ pub enum Choice {
     Forward,
     /// It starts what is on the wire from now on.
     Switch,
-    /// Another layer is on the wire.
+    /// It belongs to a layer above what is on the wire: its number must leave no gap.
+    Skip,
+    /// Another stream is on the wire, or nothing is.
     Leave,
+}
+
+/// What the publication has now.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    pub active: LayerSet,
+    /// Its spatial layers come in one stream (SVC), not in one each (simulcast).
+    pub layered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct Selector {
-    max: u8,
-    target: Option<u8>,
-    current: Option<u8>,
+    wanted: Option<LayerId>,
+    target: Option<LayerId>,
+    layered: bool,
+    /// The stream on the wire.
+    stream: Option<u8>,
+    /// The layer of that stream.
+    within: LayerId,
+    /// Layers of that stream that the subscriber could be sent from its next frame on, having got everything that they need.
+    decodable: LayerSet,
 }
 
+#[allow(dead_code, reason = "what the budget asks and sets")]
 impl Selector {
+    /// Wants the best there is.
     pub fn new() -> Self {
-        Self { max: u8::MAX, target: None, current: None }
-    }
-
-    /// Sets the target to the highest of the layers in `active` (one bit each) that `max` allows. When none is active it stays:
-    /// whoever is silent now may come back.
-    pub fn retarget(&mut self, active: u8) {
-        let allowed = match self.max {
-            0..7 => active & ((2 << self.max) - 1),
-            7.. => active,
-        };
-        if allowed != 0 {
-            self.target = Some((7 - allowed.leading_zeros()) as u8);
+        Self {
+            wanted: Some(LayerId::HIGHEST),
+            target: None,
+            layered: false,
+            stream: None,
+            within: LayerId::default(),
+            decodable: LayerSet::NONE,
         }
     }
 
-    /// Decides on a packet of `layer`; `entry` when a decoder can start with it.
-    pub fn choose(&mut self, layer: u8, entry: bool) -> Choice {
-        if self.current == Some(layer) {
-            return Choice::Forward;
+    /// `None` is a pause, at once.
+    pub fn want(&mut self, wanted: Option<LayerId>) {
+        self.wanted = wanted;
+        if wanted.is_none() {
+            (self.target, self.stream) = (None, None);
         }
-        // The first picture comes from whichever layer has one first; it gets better later.
-        let wanted = self.target == Some(layer) || (self.current.is_none() && layer <= self.max);
-        if !entry || !wanted {
+    }
+
+    pub fn wanted(&self) -> Option<LayerId> {
+        self.wanted
+    }
+
+    /// Sets the target to the best active layer that is wanted. When there is none it stays: whoever is silent now may come back.
+    pub fn retarget(&mut self, offer: Offer) {
+        let Some(wanted) = self.wanted else { return };
+        self.layered = offer.layered;
+        let allowed = LayerSet::downward(wanted);
+        let kept = self.target.filter(|target| allowed.contains(*target));
+        let none_of_it = LayerSet::downward(wanted).highest().filter(|_| !offer.active.is_empty());
+        self.target = offer.active.within(allowed).highest().or(kept).or(none_of_it);
+    }
+
+    /// Decides on a packet of `stream`; `newest` unless later ones of the stream have come before it.
+    pub fn choose(&mut self, stream: u8, facts: &Facts, newest: bool) -> Choice {
+        let (Some(wanted), Some(target)) = (self.wanted, self.target) else { return Choice::Leave };
+        if self.stream == Some(stream) {
+            return if self.follow(&facts.frame, facts.entry, newest) { Choice::Forward } else { Choice::Skip };
+        }
+        // The first picture comes from whichever stream has one first; it gets better later.
+        let fits = self.stream_of(target) == stream || (self.stream.is_none() && stream <= wanted.spatial);
+        if !facts.entry || !fits {
             return Choice::Leave;
         }
-        self.current = Some(layer);
+        self.stream = Some(stream);
+        self.within = LayerId::default();
+        self.decodable = LayerSet::only(self.within);
+        self.follow(&facts.frame, true, true);
         Choice::Switch
     }
 
-    /// A keyframe of this layer is needed to get on.
+    /// A frame of the stream on the wire: changes the layer where that can be done, and says whether the frame is part of it.
+    fn follow(&mut self, frame: &Frame, entry: bool, newest: bool) -> bool {
+        if frame.start && newest {
+            // The frame must have what it needs itself, which is only known of layers next to what is sent.
+            let near = frame.temporal <= self.within.temporal + 1 && frame.spatial <= self.within.spatial + 1;
+            let decodable = if entry || near { self.decodable.and(frame.switching) } else { self.decodable };
+            self.within = self.best(decodable);
+            if frame.present.contains(self.within) {
+                self.decodable = decodable;
+            }
+        }
+        let forward = frame.present.contains(self.within);
+        if !forward {
+            self.decodable = self.decodable.without(frame.required);
+        }
+        forward
+    }
+
+    /// The best of `decodable` within the target. Where a lower spatial layer cannot be had, at least the frame rate falls.
+    fn best(&self, decodable: LayerSet) -> LayerId {
+        let Some(target) = self.target.map(|target| self.within_stream(target)) else { return self.within };
+        let fallback = LayerId { spatial: self.within.spatial.max(target.spatial), temporal: target.temporal };
+        let fitting = decodable.within(LayerSet::downward(target)).highest();
+        fitting.or_else(|| decodable.within(LayerSet::downward(fallback)).highest()).unwrap_or(self.within)
+    }
+
+    /// The stream of which a keyframe is needed to get on.
     pub fn awaited(&self) -> Option<u8> {
-        self.target.filter(|_| self.target != self.current)
+        let target = self.target?;
+        let stream = self.stream_of(target);
+        let row = LayerSet::row(self.within_stream(target).spatial);
+        let reached = self.stream == Some(stream) && !self.decodable.within(row).is_empty();
+        (!reached).then_some(stream)
     }
 
-    pub fn current(&self) -> Option<u8> {
-        self.current
+    /// The stream on the wire.
+    pub fn stream(&self) -> Option<u8> {
+        self.stream
     }
 
-    pub fn target(&self) -> Option<u8> {
+    /// The layer of the stream on the wire that is forwarded.
+    pub fn within(&self) -> LayerId {
+        self.within
+    }
+
+    pub fn current(&self) -> Option<LayerId> {
+        let stream = self.stream?;
+        Some(LayerId { spatial: stream + self.within.spatial, temporal: self.within.temporal })
+    }
+
+    pub fn target(&self) -> Option<LayerId> {
         self.target
     }
 
     /// The source changed: start anew.
     pub fn reset(&mut self) {
-        *self = Self { max: self.max, ..Self::new() };
+        *self = Self { wanted: self.wanted, ..Self::new() };
+    }
+
+    fn stream_of(&self, layer: LayerId) -> u8 {
+        if self.layered { 0 } else { layer.spatial }
+    }
+
+    fn within_stream(&self, layer: LayerId) -> LayerId {
+        if self.layered { layer } else { LayerId { spatial: 0, ..layer } }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn switches_only_at_a_keyframe_of_the_target() {
-        let mut selector = Selector::new();
-        selector.retarget(0b001);
-        assert_eq!(selector.choose(0, false), Choice::Leave);
-        assert_eq!(selector.awaited(), Some(0));
-        assert_eq!(selector.choose(0, true), Choice::Switch);
-        assert_eq!(selector.choose(0, false), Choice::Forward);
-        selector.retarget(0b111);
-        assert_eq!(selector.awaited(), Some(2));
-        assert_eq!(selector.choose(1, true), Choice::Leave, "not the target");
-        assert_eq!(selector.choose(2, false), Choice::Leave);
-        assert_eq!(selector.choose(0, false), Choice::Forward, "the old layer stays on the wire meanwhile");
-        assert_eq!(selector.choose(2, true), Choice::Switch);
-        assert_eq!(selector.awaited(), None);
-        assert_eq!(selector.choose(0, false), Choice::Leave);
-    }
-
-    #[test]
-    fn falls_back_when_layers_fall_silent() {
-        let mut selector = Selector::new();
-        selector.retarget(0b100);
-        selector.choose(2, true);
-        selector.retarget(0b011);
-        assert_eq!(selector.awaited(), Some(1));
-        selector.retarget(0);
-        assert_eq!(selector.target(), Some(1), "silence of all changes nothing");
-    }
-
-    #[test]
-    fn max_bounds_the_target() {
-        let mut selector = Selector { max: 1, ..Selector::new() };
-        selector.retarget(0b111);
-        assert_eq!(selector.target(), Some(1));
-        assert_eq!(selector.choose(2, true), Choice::Leave);
-        selector.retarget(0b1000_0001);
-        assert_eq!(selector.target(), Some(0));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 //! [`Format::read`] gives the same answer for every codec; the modules give each format's own fields.
 
 pub mod av1;
+mod bits;
 pub mod dependency_descriptor;
 pub mod h264;
 pub mod opus;
@@ -100,6 +101,28 @@ impl Format {
             Self::Red => red::blocks(payload).map(|_| AUDIO),
         }
     }
+
+    /// Tells width and height in pixels of each spatial layer (0 without layers) that the first packet of a keyframe names.
+    pub fn sizes(self, payload: &[u8], mut tell: impl FnMut(u8, (u16, u16))) {
+        let alone = match self {
+            Self::Vp8 => vp8::size(payload),
+            Self::Vp9 => {
+                let Ok(descriptor) = vp9::Descriptor::parse(payload) else { return };
+                if let Some((count, resolutions)) = descriptor.scalability.and_then(|it| Some((it.spatial_layers, it.resolutions?))) {
+                    let named = resolutions.into_iter().take(usize::from(count));
+                    named.enumerate().for_each(|(spatial, size)| tell(spatial as u8, size));
+                    return;
+                }
+                vp9::size(payload.get(descriptor.len..).unwrap_or_default())
+            }
+            Self::H264 => h264::size(payload),
+            Self::Av1 => av1::size(payload),
+            Self::Opus | Self::Red => None,
+        };
+        if let Some(size) = alone {
+            tell(0, size);
+        }
+    }
 }
 
 const AUDIO: FrameInfo = FrameInfo {
@@ -127,6 +150,7 @@ fn picture_id(payload: &[u8], at: usize) -> Result<(Number, usize), ParseError> 
 /// Checks what holds for every format, for the bodies of the fuzz targets.
 #[cfg(any(test, feature = "fuzz"))]
 fn fuzz_numbers(format: Format, payload: &[u8]) {
+    format.sizes(payload, |spatial, _| assert!(spatial < 8));
     let Ok(info) = format.read(payload, false) else { return };
     let mut copy = payload.to_vec();
     for number in [info.picture_id, info.tl0_index].into_iter().flatten() {

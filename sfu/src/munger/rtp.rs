@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 /// Changes of the offset that late packets can still look behind. Each is one run of packets that were not forwarded.
-const TURNS: usize = 16;
+const TURNS: usize = 32;
 
 /// Maps a source's numbers to the subscriber's. Gaps stay gaps (the subscriber asks for what is missing, and what comes late fits
 /// in), except those of packets that were left out on purpose.
@@ -81,10 +81,13 @@ impl RtpMunger {
         if self.turns == 0 || sequence <= self.highest_in || sequence < self.first_in {
             return; // Too late to close the gap: packets after it were sent.
         }
-        let (_, offset) = self.offsets[0];
-        self.offsets.copy_within(0..TURNS - 1, 1);
+        let (from, offset) = self.offsets[0];
+        // Those before it were left out, too: one run.
+        if from != sequence {
+            self.offsets.copy_within(0..TURNS - 1, 1);
+            self.turns = (self.turns + 1).min(TURNS);
+        }
         self.offsets[0] = (sequence + 1, offset.wrapping_sub(1));
-        self.turns = (self.turns + 1).min(TURNS);
         self.highest_in = sequence;
     }
 

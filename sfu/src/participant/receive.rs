@@ -7,8 +7,9 @@ use pointsman_wire::rtp;
 
 use super::Participant;
 use super::report::Uplink;
+use crate::facts::{Descriptors, Frame};
 use crate::srtp::SrtpError;
-use crate::{Carried, CodecSpec, Config, DropReason, ExtensionIds, Facts, Kind, PacketBuf, PacketPool, PacketRef, Span};
+use crate::{Carried, CodecSpec, Config, DropReason, ExtensionIds, Facts, Kind, PacketBuf, PacketPool, PacketRef, ReceiverSpec, Span};
 
 /// One SSRC of a participant.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Stream {
     /// The newest sequence number, roll-overs counted, of media streams.
     newest: Option<u64>,
     pub uplink: Uplink,
+    descriptors: Descriptors,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +135,8 @@ impl Participant {
         if role == Role::Media && replaced.is_some() {
             line.epoch = line.epoch.wrapping_add(1);
         }
-        self.streams.insert(ssrc, Stream { receiver, layer, role, newest: None, uplink: Uplink::new(ssrc) });
+        self.streams
+            .insert(ssrc, Stream { receiver, layer, role, newest: None, uplink: Uplink::new(ssrc), descriptors: Descriptors::new() });
         if role == Role::Media {
             for stream in self.streams.values_mut().filter(|stream| stream.receiver == receiver && stream.layer == layer) {
                 if let Role::Repair { media } = &mut stream.role {
@@ -169,7 +172,7 @@ impl Participant {
             return Err(DropReason::Muted);
         }
         let sequence = u64::from(receiver.epoch) << EPOCH_SHIFT | index;
-        let facts = read_facts(header, packet.bytes(), sequence, &format, &receiver.spec.extensions)?;
+        let facts = read_facts(header, packet.bytes(), sequence, &format, &receiver.spec, &mut stream.descriptors)?;
         Ok(Some(Received { publication: receiver.publication, layer: stream.layer, facts, packet, repaired: false }))
     }
 
@@ -200,7 +203,7 @@ impl Participant {
             return Err(DropReason::Muted);
         }
         let sequence = u64::from(receiver.epoch) << EPOCH_SHIFT | index;
-        let facts = read_facts(&header, original.bytes(), sequence, &format, &receiver.spec.extensions)?;
+        let facts = read_facts(&header, original.bytes(), sequence, &format, &receiver.spec, &mut stream.descriptors)?;
         let layer = stream.layer;
         Ok(Some(Received { publication: receiver.publication, layer, facts, packet: original, repaired: true }))
     }
@@ -243,7 +246,14 @@ fn restore(space: &mut PacketBuf, packet: &[u8], ssrc: u32, payload_type: u8) ->
 }
 
 /// Reads everything that forwarding asks of a packet.
-fn read_facts(header: &rtp::Header, packet: &[u8], sequence: u64, format: &CodecSpec, ids: &ExtensionIds) -> Result<Facts, DropReason> {
+fn read_facts(
+    header: &rtp::Header,
+    packet: &[u8],
+    sequence: u64,
+    format: &CodecSpec,
+    line: &ReceiverSpec,
+    descriptors: &mut Descriptors,
+) -> Result<Facts, DropReason> {
     let payload = span(header.payload_range());
     let mut facts = Facts {
         codec: format.codec,
@@ -252,11 +262,15 @@ fn read_facts(header: &rtp::Header, packet: &[u8], sequence: u64, format: &Codec
         marker: header.marker,
         entry: format.codec.kind() == Kind::Audio,
         payload,
-        carried: carried(header, packet, ids),
+        carried: carried(header, packet, &line.extensions),
         picture_id: None,
         tl0_index: None,
+        frame: Frame::WHOLE,
     };
-    facts.read_payload(packet)?;
+    facts.read_payload(packet, descriptors)?;
+    if line.rids.len() > 1 {
+        facts.frame.flatten();
+    }
     Ok(facts)
 }
 

@@ -5,6 +5,7 @@
 //!                     N: first packet of a coded video sequence
 //! ```
 
+use super::bits::Bits;
 use super::{FrameInfo, ParseError};
 
 /// OBU types (AV1 specification, section 6.2.2).
@@ -89,6 +90,74 @@ impl Summary {
     }
 }
 
+/// Width and height from a sequence header that begins in this packet.
+pub fn size(payload: &[u8]) -> Option<(u16, u16)> {
+    let (&head, mut rest) = payload.split_first()?;
+    let count = usize::from(head >> 4 & 3);
+    let mut index = 0;
+    while !rest.is_empty() {
+        index += 1;
+        let len = if index == count { rest.len() } else { leb128(&mut rest).ok()? };
+        let (element, after) = rest.split_at_checked(len)?;
+        rest = after;
+        let Some((&header, mut data)) = element.split_first() else { continue };
+        if header >> 3 & 0x0F != OBU_SEQUENCE_HEADER || (index == 1 && head & 0x80 != 0) {
+            continue;
+        }
+        if header & 0x04 != 0 {
+            data = data.get(1..)?;
+        }
+        if header & 0x02 != 0 {
+            leb128(&mut data).ok()?;
+        }
+        return sequence_size(&mut Bits::new(data)).ok();
+    }
+    None
+}
+
+/// The beginning of `sequence_header_obu()` (AV1 specification, section 5.5.1).
+fn sequence_size(bits: &mut Bits<'_>) -> Result<(u16, u16), ParseError> {
+    bits.take(4)?;
+    if bits.take(1)? == 1 {
+        bits.take(5)?; // A still picture's short header has a level alone.
+    } else {
+        read_operating_points(bits)?;
+    }
+    let (width_bits, height_bits) = (bits.take(4)? + 1, bits.take(4)? + 1);
+    let (width, height) = (bits.take(width_bits)?, bits.take(height_bits)?);
+    Ok((width.wrapping_add(1) as u16, height.wrapping_add(1) as u16))
+}
+
+fn read_operating_points(bits: &mut Bits<'_>) -> Result<(), ParseError> {
+    let mut delay_len = None;
+    if bits.take(1)? == 1 {
+        bits.skip(64)?;
+        if bits.take(1)? == 1 {
+            bits.take_exp_golomb()?;
+        }
+        if bits.take(1)? == 1 {
+            delay_len = Some(bits.take(5)? as usize + 1);
+            bits.skip(32 + 5 + 5)?;
+        }
+    }
+    let display_delay = bits.take(1)? == 1;
+    for _ in 0..=bits.take(5)? {
+        bits.take(12)?;
+        if bits.take(5)? > 7 {
+            bits.take(1)?;
+        }
+        if let Some(len) = delay_len
+            && bits.take(1)? == 1
+        {
+            bits.skip(2 * len + 1)?;
+        }
+        if display_delay && bits.take(1)? == 1 {
+            bits.take(4)?;
+        }
+    }
+    Ok(())
+}
+
 /// A length of at most eight bytes, seven bits each, the lowest first (AV1 specification, section 4.10.5). Values beyond 32 bits are forbidden there.
 fn leb128(rest: &mut &[u8]) -> Result<usize, ParseError> {
     let mut value = 0u64;
@@ -106,6 +175,7 @@ fn leb128(rest: &mut &[u8]) -> Result<usize, ParseError> {
 /// Body of the fuzz target `av1`.
 #[cfg(any(test, feature = "fuzz"))]
 pub fn fuzz(payload: &[u8]) {
+    super::fuzz_numbers(super::Format::Av1, payload);
     if let Ok(it) = Summary::parse(payload) {
         assert!(payload.len() > 1);
         assert_eq!(it.frame_info(true).is_entry(), it.new_sequence);

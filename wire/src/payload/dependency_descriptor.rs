@@ -4,10 +4,8 @@
 //! A descriptor names a template; templates come in a structure with a keyframe and hold until the next one. So [`Reader`] is one stream's
 //! state.
 
-mod bits;
-
 use super::ParseError;
-use bits::Bits;
+use super::bits::Bits;
 
 /// Bounds of the format.
 pub const TEMPLATES_MAX: usize = 64;

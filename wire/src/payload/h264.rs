@@ -1,6 +1,7 @@
 //! H.264 (RFC 6184): single NAL units, STAP-A and FU-A, as WebRTC uses them (RFC 7742 section 6.2). The other aggregations and FU-B belong to
 //! the interleaved mode, which is never negotiated.
 
+use super::bits::Bits;
 use super::{FrameInfo, ParseError};
 
 /// NAL unit types that matter here (H.264 table 7-1, RFC 6184 table 1).
@@ -105,9 +106,109 @@ impl Summary {
     }
 }
 
+/// Width and height from a sequence parameter set in this packet.
+pub fn size(payload: &[u8]) -> Option<(u16, u16)> {
+    let (&first, mut rest) = payload.split_first()?;
+    match first & 0x1F {
+        nal::SPS => sps_size(rest),
+        nal::STAP_A => {
+            while let Some((len, after)) = rest.split_first_chunk::<2>() {
+                let (unit, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+                if unit.first().is_some_and(|header| header & 0x1F == nal::SPS) {
+                    return sps_size(&unit[1..]);
+                }
+                rest = after;
+            }
+            None
+        }
+        _ => None,
+    }
+}
+
+/// Longest part of a parameter set that is looked at.
+const SPS_LEN_MAX: usize = 128;
+
+fn sps_size(data: &[u8]) -> Option<(u16, u16)> {
+    // Section 7.4.1: a 3 after two zeros is no data.
+    let (mut plain, mut len, mut zeros) = ([0; SPS_LEN_MAX], 0, 0);
+    for &byte in data.iter().take(SPS_LEN_MAX) {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        plain[len] = byte;
+        len += 1;
+    }
+    read_sps_size(&mut Bits::new(&plain[..len])).ok().flatten()
+}
+
+/// `seq_parameter_set_data()` of section 7.3.2.1.1 up to the cropping.
+fn read_sps_size(bits: &mut Bits<'_>) -> Result<Option<(u16, u16)>, ParseError> {
+    let profile = bits.take(8)?;
+    bits.skip(16)?;
+    bits.take_exp_golomb()?;
+    let mut chroma = 1;
+    if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
+        chroma = bits.take_exp_golomb()?;
+        if chroma == 3 {
+            bits.take(1)?;
+        }
+        bits.take_exp_golomb()?;
+        bits.take_exp_golomb()?;
+        bits.take(1)?;
+        if bits.take(1)? == 1 {
+            return Ok(None); // Scaling lists: nothing that encoders of calls write.
+        }
+    }
+    bits.take_exp_golomb()?;
+    match bits.take_exp_golomb()? {
+        0 => {
+            bits.take_exp_golomb()?;
+        }
+        1 => {
+            bits.take(1)?;
+            bits.take_exp_golomb()?;
+            bits.take_exp_golomb()?;
+            for _ in 0..bits.take_exp_golomb()?.min(255) {
+                bits.take_exp_golomb()?;
+            }
+        }
+        _ => {}
+    }
+    bits.take_exp_golomb()?;
+    bits.take(1)?;
+    let (columns, rows) = (bits.take_exp_golomb()?.saturating_add(1), bits.take_exp_golomb()?.saturating_add(1));
+    let fields = 2 - bits.take(1)?;
+    if fields == 2 {
+        bits.take(1)?;
+    }
+    bits.take(1)?;
+    let mut crop = [0; 4];
+    if bits.take(1)? == 1 {
+        for side in &mut crop {
+            *side = bits.take_exp_golomb()?;
+        }
+    }
+    let [left, right, top, bottom] = crop;
+    // Table 6-1: how many samples of luma a unit of cropping is.
+    let (unit_x, unit_y) = match chroma {
+        1 => (2, 2),
+        2 => (2, 1),
+        _ => (1, 1),
+    };
+    let side = |blocks: u32, cropped: u32, unit: u32| {
+        u16::try_from(blocks.checked_mul(16)?.checked_sub(cropped.checked_mul(unit)?)?).ok().filter(|&it| it > 0)
+    };
+    let width = side(columns, left.saturating_add(right), unit_x);
+    let height = rows.checked_mul(fields).and_then(|rows| side(rows, top.saturating_add(bottom), unit_y * fields));
+    Ok(width.zip(height))
+}
+
 /// Body of the fuzz target `h264`.
 #[cfg(any(test, feature = "fuzz"))]
 pub fn fuzz(payload: &[u8]) {
+    super::fuzz_numbers(super::Format::H264, payload);
     if let Ok(it) = Summary::parse(payload) {
         assert!(!it.sps || it.frame_info(false).is_entry());
     }

@@ -96,6 +96,14 @@ impl Descriptor {
     }
 }
 
+/// Width and height of the keyframe that begins in this packet (RFC 6386 section 9.1).
+pub fn size(payload: &[u8]) -> Option<(u16, u16)> {
+    let descriptor = Descriptor::parse(payload).ok().filter(|it| it.keyframe)?;
+    let &[_, _, _, 0x9D, 0x01, 0x2A, w0, w1, h0, h1] = payload.get(descriptor.len..)?.first_chunk()? else { return None };
+    // The upper two bits are scales.
+    Some((u16::from_le_bytes([w0, w1]) & 0x3FFF, u16::from_le_bytes([h0, h1]) & 0x3FFF))
+}
+
 /// Body of the fuzz target `vp8`.
 #[cfg(any(test, feature = "fuzz"))]
 pub fn fuzz(payload: &[u8]) {

@@ -9,6 +9,7 @@
 //! |scalability …  |   with V
 //! ```
 
+use super::bits::Bits;
 use super::{FrameInfo, Number, ParseError, picture_id};
 
 /// The payload descriptor.
@@ -154,6 +155,39 @@ impl Descriptor {
             tl0_index: self.tl0_index,
         }
     }
+}
+
+/// Width and height of a keyframe, from the uncompressed header that `frame` begins with (VP9 bitstream specification, section 6.2).
+pub fn size(frame: &[u8]) -> Option<(u16, u16)> {
+    read_size(&mut Bits::new(frame)).ok().flatten()
+}
+
+fn read_size(bits: &mut Bits<'_>) -> Result<Option<(u16, u16)>, ParseError> {
+    if bits.take(2)? != 2 {
+        return Ok(None);
+    }
+    let profile = bits.take(1)? | bits.take(1)? << 1;
+    if profile == 3 {
+        bits.take(1)?;
+    }
+    // Neither a frame that is shown again nor one that needs others.
+    if bits.take(2)? != 0 {
+        return Ok(None);
+    }
+    bits.take(2)?;
+    if bits.take(24)? != 0x49_8342 {
+        return Ok(None);
+    }
+    if profile >= 2 {
+        bits.take(1)?;
+    }
+    let rgb = bits.take(3)? == 7;
+    match (rgb, profile) {
+        (false, 1 | 3) => bits.skip(4)?,
+        (true, 1 | 3) | (false, _) => bits.skip(1)?,
+        (true, _) => {}
+    }
+    Ok(Some((bits.take(16)?.wrapping_add(1) as u16, bits.take(16)?.wrapping_add(1) as u16)))
 }
 
 /// Body of the fuzz target `vp9`.

@@ -32,6 +32,18 @@ impl<'a> Bits<'a> {
         if self.at > self.bytes.len() * 8 { Err(ParseError::Truncated) } else { Ok(()) }
     }
 
+    /// Unsigned Exp-Golomb code (H.264 section 9.1; `uvlc()` of AV1); values of 32 bits or more are refused.
+    pub fn take_exp_golomb(&mut self) -> Result<u32, ParseError> {
+        let mut zeros = 0;
+        while self.take(1)? == 0 {
+            zeros += 1;
+            if zeros > 31 {
+                return Err(ParseError::Invalid);
+            }
+        }
+        Ok((1u32 << zeros) - 1 + self.take(zeros)?)
+    }
+
     /// `ns(n)`: a value below `n` (1 or more) in as few bits as it takes.
     pub fn take_non_symmetric(&mut self, n: u32) -> Result<u32, ParseError> {
         let width = u32::BITS - n.leading_zeros();
