@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::bandwidth::BandwidthConfig;
+use crate::budget::BudgetConfig;
 use crate::feedback::nack::NackConfig;
 use crate::feedback::twcc::TwccConfig;
+use crate::speakers::SpeakersConfig;
 use crate::transport::TransportConfig;
 
 /// Every table of a shard has its limit here; reaching one is a named drop.
@@ -66,6 +68,10 @@ pub struct Config {
     pub nack: NackConfig,
     /// What publishers are told for their congestion control.
     pub twcc: TwccConfig,
+    /// How each participant's bandwidth is shared among what it receives.
+    pub budget: BudgetConfig,
+    /// Who is heard, and who counts as speaking.
+    pub speakers: SpeakersConfig,
     /// Of each participant's ICE, DTLS and SRTP.
     pub transport: TransportConfig,
 }
@@ -101,6 +107,8 @@ impl Default for Config {
             bandwidth: BandwidthConfig::default(),
             nack: NackConfig::default(),
             twcc: TwccConfig::default(),
+            budget: BudgetConfig::default(),
+            speakers: SpeakersConfig::default(),
             transport: TransportConfig::default(),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pointsman_wire::net::{FiveTuple, ShardId};
 
-use crate::{Facts, PacketRef, ParticipantId, PublicationId};
+use crate::{Facts, Levels, PacketRef, ParticipantId, PublicationId, RoomId};
 
 /// Lent by the engine for one turn of the loop.
 ///
@@ -34,6 +34,8 @@ pub enum MeshMessage {
     KeyframeWanted { publication: PublicationId, layer: u8 },
     /// The publisher's sender report for a layer.
     Reference { publication: PublicationId, layer: u8, reference: ReferenceTime },
+    /// The loudest of a room's voices that live on `shard`.
+    Levels { room: RoomId, shard: ShardId, levels: Levels },
 }
 
 /// A forwarded packet on its way to another shard, with what its publisher's shard has already read of it.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bandwidth;
+mod budget;
 mod cache;
 mod command;
 mod config;
@@ -26,11 +27,13 @@ pub mod sdp;
 mod selector;
 mod sequencer;
 mod sfu;
+mod speakers;
 pub mod srtp;
 mod stats;
 pub mod transport;
 
 pub use bandwidth::{BandwidthConfig, Estimator};
+pub use budget::BudgetConfig;
 pub use command::{
     Claim, CloseReason, Codec, CodecSpec, Command, DtlsRole, Event, ExtensionIds, Fingerprint, Front, IceCredentials, Kind, ParticipantId,
     ParticipantSpec, PublicationId, ReceiverSpec, RoomId, SenderSpec, Source, SsrcSpec,
@@ -43,4 +46,5 @@ pub use negotiation::{Negotiation, NegotiationConfig, Place, Placement, Refusal,
 pub use packet::{PACKET_LEN_MAX, PacketBuf, PacketPool, PacketRef};
 pub use quality::{LayerId, Preferences, Quality, Reason};
 pub use sfu::Sfu;
+pub use speakers::{Levels, SpeakersConfig, VoiceLevel};
 pub use stats::{DropReason, Drops, Stats};

@@ -13,14 +13,16 @@ use pointsman_wire::clock::Now;
 use crate::bandwidth::Estimator;
 use crate::downtrack::Downtrack;
 use crate::feedback::twcc::TwccRecorder;
+use crate::speakers::VoicePlace;
 use crate::transport::{DtlsIdentity, Transport};
-use crate::{CodecSpec, Config, ExtensionIds, ParticipantId, ParticipantSpec, ReceiverSpec, SenderSpec, Source, SsrcSpec};
+use crate::{CodecSpec, Config, ExtensionIds, ParticipantId, ParticipantSpec, ReceiverSpec, RoomId, SenderSpec, Source, SsrcSpec};
 
-pub use receive::{Role, Stream, drop_reason};
+pub use receive::{Received, Role, Stream, drop_reason};
 
 #[derive(Debug)]
 pub struct Participant {
     pub id: ParticipantId,
+    pub room: RoomId,
     pub transport: Transport,
     pub receivers: Vec<Receiver>,
     /// By SSRC. Streams that the SDP names, and those that were learnt from mid and rid.
@@ -57,6 +59,8 @@ pub struct Receiver {
     pub publication: u32,
     /// Counts streams that had the same layer before, and mutes: sequence numbers go up by 2^48 with each.
     epoch: u16,
+    /// Its place among its room's voices, once a packet has told its level.
+    pub voice: Option<VoicePlace>,
     /// The codec of the last packet.
     format: Option<CodecSpec>,
     /// SSRCs of the description whose streams are known.
@@ -68,6 +72,8 @@ pub struct Receiver {
 pub struct Changes {
     /// Publications (by their place in the shard's table) that have lost their m-line.
     pub ended: Vec<u32>,
+    /// Their voices.
+    pub voices_ended: Vec<VoicePlace>,
     /// m-lines that need a publication.
     pub begun: Vec<ReceiverSpec>,
     /// Downtracks that have let go of a publication.
@@ -83,6 +89,7 @@ impl Participant {
     pub fn new(config: &Config, spec: &ParticipantSpec, identity: &Arc<DtlsIdentity>, random: u64, now: Now) -> Self {
         Self {
             id: spec.id,
+            room: spec.room,
             transport: Transport::new(spec, identity, &config.transport, random, now),
             receivers: Vec::new(),
             streams: HashMap::with_hasher(FixedState::with_seed(random)),
@@ -123,6 +130,7 @@ impl Participant {
     fn update_receivers(&mut self, specs: &[ReceiverSpec], changes: &mut Changes) {
         let kept = |receiver: &Receiver| specs.iter().find(|spec| spec.publication == receiver.spec.publication);
         changes.ended = self.receivers.iter().filter(|receiver| kept(receiver).is_none()).map(|receiver| receiver.publication).collect();
+        changes.voices_ended = self.receivers.iter().filter(|it| kept(it).is_none()).filter_map(|it| it.voice).collect();
         if !changes.ended.is_empty() {
             self.end_receivers(|receiver| kept(receiver).is_none());
         }
@@ -158,7 +166,7 @@ impl Participant {
 
     /// Adds an m-line whose publication has its place.
     pub fn begin(&mut self, spec: ReceiverSpec, publication: u32) {
-        self.receivers.push(Receiver { spec, publication, epoch: 0, format: None, named: Vec::new() });
+        self.receivers.push(Receiver { spec, publication, epoch: 0, voice: None, format: None, named: Vec::new() });
     }
 
     /// After every change of the m-lines: extension ids, and the streams that the SDP names.

@@ -12,6 +12,7 @@ mod forward;
 mod mesh;
 mod publications;
 mod reports;
+mod speakers;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,10 +25,11 @@ use slab::Slab;
 use crate::directory::{Directory, Place};
 use crate::participant::Participant;
 use crate::publication::{Origin, Route};
+use crate::speakers::Rooms;
 use crate::transport::{DtlsIdentity, TransportEvent};
 use crate::{
     CloseReason, Command, Config, DropReason, Egress, Event, MeshMessage, PacketPool, PacketRef, ParticipantId, ParticipantSpec,
-    PublicationId, Source, Stats,
+    PublicationId, RoomId, Source, Stats,
 };
 use forward::Desk;
 use publications::Publications;
@@ -42,6 +44,7 @@ pub struct Sfu {
     directory: Directory,
     participants: Slab<Participant>,
     publications: Publications,
+    rooms: Rooms,
     pool: PacketPool,
     desk: Desk,
     /// DTLS that waits for a later turn.
@@ -61,6 +64,8 @@ enum Timer {
     Participant { index: u32, id: ParticipantId },
     /// A look at a publication's layers and caches.
     Publication(PublicationId),
+    /// A look at who speaks.
+    Room(RoomId),
     /// Nobody came for so long.
     Expected(ParticipantId),
 }
@@ -73,6 +78,7 @@ impl Sfu {
             directory: Directory::new(config.participants_max, config.paths_max, random.next()),
             participants: Slab::new(),
             publications: Publications::new(config.publications_max, config.gathered_max, random.next()),
+            rooms: Rooms::new(config.speakers.rooms_max, random.next()),
             pool: PacketPool::new(config.pool_slots_max),
             desk: Desk::new(config.gathered_max),
             waiting: VecDeque::new(),
@@ -130,6 +136,7 @@ impl Sfu {
             match timer {
                 Timer::Participant { index, id } => self.participant_due(now, index, id, out),
                 Timer::Publication(id) => self.publication_due(now, id, out),
+                Timer::Room(id) => self.room_due(now, id, out),
                 Timer::Expected(id) => self.expected_due(id),
             }
         }
@@ -191,6 +198,7 @@ impl Sfu {
                 }
             }
             for receiver in &participant.receivers {
+                receiver.voice.into_iter().for_each(|voice| self.rooms.end_voice(voice));
                 self.end_publication(receiver.publication);
             }
         }
@@ -218,6 +226,7 @@ impl Sfu {
         let Some(participant) = self.participants.get_mut(index as usize) else { return };
         let random = &mut self.random;
         let changes = participant.update(&self.config, spec, &mut || random.next(), now);
+        changes.voices_ended.into_iter().for_each(|voice| self.rooms.end_voice(voice));
         for publication in changes.ended {
             self.end_publication(publication);
         }

@@ -63,6 +63,10 @@ pub enum DropReason {
     DowntracksMax,
     /// More paths than the shard remembers.
     PathsMax,
+    /// More rooms than the shard listens to.
+    RoomsMax,
+    /// Sound that is not sent on since others are louder.
+    NotSpeaking,
     /// More events than control has taken.
     EventsMax,
     /// A packet asked for again that is no longer kept.
@@ -75,7 +79,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::UnknownProtocol,
         Self::UnknownPath,
         Self::UnknownUfrag,
@@ -106,6 +110,8 @@ impl DropReason {
         Self::PublicationsMax,
         Self::DowntracksMax,
         Self::PathsMax,
+        Self::RoomsMax,
+        Self::NotSpeaking,
         Self::EventsMax,
         Self::NotCached,
         Self::ResentJustNow,
@@ -145,6 +151,8 @@ impl DropReason {
             Self::PublicationsMax => "publications_max",
             Self::DowntracksMax => "downtracks_max",
             Self::PathsMax => "paths_max",
+            Self::RoomsMax => "rooms_max",
+            Self::NotSpeaking => "not_speaking",
             Self::EventsMax => "events_max",
             Self::NotCached => "not_cached",
             Self::ResentJustNow => "resent_just_now",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use pointsman_sfu::BandwidthConfig;
+use pointsman_sfu::{BandwidthConfig, BudgetConfig, SpeakersConfig};
 use pointsman_sfu::transport::TransportConfig;
 use pointsman_turn::PeerRules;
 use pointsman_turn::config::External;
@@ -123,6 +123,8 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
         events_max,
         padding_max,
         bandwidth,
+        budget,
+        speakers,
         nack: _, // tuned against browsers, not by operators
         twcc: _,
         transport,
@@ -152,6 +154,43 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
     section.duration("resend_quiet_max_ms", resend_quiet_max, 0..=60_000);
     section.number("events_max", events_max, 16..=TABLE_MAX);
     section.number("padding_max", padding_max, 0..=255);
+    let BudgetConfig {
+        interval: _, // with the two below it: how the way down and up again feels, tuned together
+        upgrade_headroom_percent,
+        upgrade_hold,
+        upgrade_hold_max,
+        upgrade_interval: _,
+        viewport_tolerance_percent,
+        loss_max_percent,
+        loss_hold: _,
+        loss_restore,
+        audio_only_below_bps,
+        audio_only_hold,
+        audio_only_restore,
+    } = budget;
+    section.number("upgrade_headroom_percent", upgrade_headroom_percent, 0..=200);
+    section.duration("upgrade_hold_ms", upgrade_hold, 0..=60_000);
+    section.duration("upgrade_hold_max_ms", upgrade_hold_max, 0..=600_000);
+    section.number("viewport_tolerance_percent", viewport_tolerance_percent, 0..=200);
+    section.number("loss_max_percent", loss_max_percent, 0..=100);
+    section.duration("loss_restore_ms", loss_restore, 0..=600_000);
+    section.number("audio_only_below_bps", audio_only_below_bps, 0..=1 << 40);
+    section.duration("audio_only_hold_ms", audio_only_hold, 0..=600_000);
+    section.duration("audio_only_restore_ms", audio_only_restore, 0..=600_000);
+    let SpeakersConfig {
+        loudest_max,
+        level_min_db,
+        hold,
+        dominant_after,
+        interval: _, // of looks, not of anything that users see
+        interval_silent: _,
+        rooms_max,
+    } = speakers;
+    section.number("loudest_max", loudest_max, 0..=5);
+    section.number("speech_level_min_db", level_min_db, 1..=127);
+    section.duration("speech_hold_ms", hold, 100..=60_000);
+    section.duration("dominant_after_ms", dominant_after, 0..=60_000);
+    section.number("rooms_max", rooms_max, 1..=TABLE_MAX);
     let BandwidthConfig { estimate_min_bps, estimate_start_bps, estimate_max_bps, probing, sent_packets_max } = bandwidth;
     section.number("estimate_min_bps", estimate_min_bps, 10_000..=1 << 40);
     section.number("estimate_start_bps", estimate_start_bps, 10_000..=1 << 40);

@@ -215,6 +215,12 @@ impl Participant {
 }
 
 impl super::Receiver {
+    /// `facts` are of the first packet after others that did not go on: subscribers go on with the next number, not after a gap.
+    pub fn begin_epoch(&mut self, facts: &mut Facts) {
+        self.epoch = self.epoch.wrapping_add(1);
+        facts.sequence = facts.sequence.wrapping_add(1 << EPOCH_SHIFT);
+    }
+
     fn has_payload_type(&self, payload_type: u8) -> bool {
         self.spec.codecs.iter().any(|codec| codec.payload_type == payload_type || codec.rtx == Some(payload_type))
     }

@@ -48,8 +48,9 @@ impl Sfu {
             self.stats.packets_in += 1;
             self.stats.bytes_in += bytes.len() as u64;
         }
-        let Some(received) = received? else { return Ok(()) };
+        let Some(mut received) = received? else { return Ok(()) };
         self.stats.rtx_in += u64::from(received.repaired);
+        self.gate(now, index, &mut received)?;
         self.gather(now, received.publication, received.layer, received.facts, received.packet)?;
         if self.publications.gathered.len() >= self.config.gathered_max {
             self.flush(now, out);

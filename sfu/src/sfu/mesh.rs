@@ -38,6 +38,7 @@ impl Sfu {
                 self.request_keyframe(now, at, layer, out);
                 Ok(())
             }
+            MeshMessage::Levels { room, shard, levels } => self.take_levels(now, room, shard, &levels),
             MeshMessage::Reference { publication, layer, reference } => {
                 let at = self.publications.find(publication).ok_or(DropReason::MeshUnknown)?;
                 self.publications.table[at as usize].set_reference(layer, reference);

@@ -1,0 +1,343 @@
+//! Shares the bandwidth toward one participant among its subscriptions.
+//!
+//! ```text
+//! estimate, loss ─► policies (loss, sound only) ─┐
+//! demands ─► ladder (what may be had) ───────────┴► sound ─► lowest pictures ─► better ones, by rank ─► shares
+//! ```
+//! Plain values in, plain values out: no packet, socket or clock is known here.
+
+mod ladder;
+mod policy;
+
+use std::time::{Duration, Instant};
+
+use crate::{Kind, LayerId, Preferences, Reason};
+use ladder::{Climb, Limits};
+pub use ladder::{Ladder, Rung};
+use policy::Policy;
+
+/// How the estimate is shared, and what happens when it is bad. Percentages are whole numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetConfig {
+    /// Between two looks at one participant's shares, unless something changes before.
+    pub interval: Duration,
+    /// A better layer must fit with this much to spare, so that a noisy estimate does not make layers flap.
+    pub upgrade_headroom_percent: u64,
+    /// After a subscription had to go down, it goes up no sooner than this; twice as long each time that going up has failed.
+    pub upgrade_hold: Duration,
+    /// Most that the doubling leads to.
+    pub upgrade_hold_max: Duration,
+    /// Between two steps up on the way back.
+    pub upgrade_interval: Duration,
+    /// A picture that is smaller than its tile by so much still counts as covering it.
+    pub viewport_tolerance_percent: u64,
+    /// Above this loss pictures get smaller step by step; 0: never for that reason.
+    pub loss_max_percent: u64,
+    /// How long loss must last for a step down, and between two of them.
+    pub loss_hold: Duration,
+    /// How long loss must have been below half of the bound for a step back.
+    pub loss_restore: Duration,
+    /// With an estimate below this and loss or delay that do not end, only sound is sent; 0: only when no picture fits at all.
+    pub audio_only_below_bps: u64,
+    /// How long that must last.
+    pub audio_only_hold: Duration,
+    /// How long it must be over before pictures come back.
+    pub audio_only_restore: Duration,
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(100),
+            upgrade_headroom_percent: 15,
+            upgrade_hold: Duration::from_millis(2000),
+            upgrade_hold_max: Duration::from_secs(20),
+            upgrade_interval: Duration::from_millis(500),
+            viewport_tolerance_percent: 20,
+            loss_max_percent: 5,
+            loss_hold: Duration::from_millis(2000),
+            loss_restore: Duration::from_millis(5000),
+            audio_only_below_bps: 500_000,
+            audio_only_hold: Duration::from_millis(5000),
+            audio_only_restore: Duration::from_millis(5000),
+        }
+    }
+}
+
+/// How the way to a participant is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Way {
+    /// In bits per second; `None`: nobody estimates it, so nothing is held back.
+    pub estimate_bps: Option<u64>,
+    /// Share of packets that were lost lately, 0 to 1.
+    pub loss: f32,
+    /// Its queue grows.
+    pub congested: bool,
+}
+
+/// One subscription, and in `share` what it gets.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    pub kind: Kind,
+    pub preferences: Preferences,
+    pub ladder: Ladder,
+    /// Its publisher is the dominant speaker.
+    pub speaking: bool,
+    /// Sound only: `false` while others are so much louder that it is not sent.
+    pub audible: bool,
+    pub held: Held,
+    pub share: Share,
+}
+
+/// What is remembered of a subscription from one look to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub target: Option<LayerId>,
+    /// When the way made it go down.
+    lowered: Option<Instant>,
+    raised: Option<Instant>,
+    /// It went down because of the way and is not back yet: it goes up step by step.
+    restoring: bool,
+    /// How often going up has failed lately.
+    relapses: u8,
+}
+
+/// What a subscription gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// `None`: nothing.
+    pub target: Option<LayerId>,
+    pub reason: Reason,
+    /// What the target takes.
+    pub bitrate_bps: u32,
+}
+
+impl Share {
+    pub const NOTHING: Self = Self { target: None, reason: Reason::Silent, bitrate_bps: 0 };
+}
+
+impl Demand {
+    pub fn new(kind: Kind, preferences: Preferences, ladder: Ladder, held: Held) -> Self {
+        Self { kind, preferences, ladder, speaking: false, audible: true, held, share: Share::NOTHING }
+    }
+
+    /// Who is served before whom: shared screens, then who speaks or is pinned, then the rest.
+    fn class(&self) -> u8 {
+        match self.preferences {
+            Preferences { screen: true, .. } => 0,
+            Preferences { pinned: true, .. } => 1,
+            _ if self.speaking => 1,
+            _ => 2,
+        }
+    }
+
+    fn area(&self) -> u32 {
+        u32::from(self.preferences.width) * u32::from(self.preferences.height)
+    }
+}
+
+/// One participant's memory.
+#[derive(Clone, Debug, Default)]
+pub struct Budget {
+    policy: Policy,
+}
+
+/// The demands of the participant that is looked at, in lists that are kept, so that a look allocates nothing.
+#[derive(Debug, Default)]
+pub struct Table {
+    pub demands: Vec<Demand>,
+    /// Pictures that want something, by rank.
+    climbs: Vec<Climb>,
+}
+
+impl Table {
+    pub fn clear(&mut self) {
+        self.demands.clear();
+        self.climbs.clear();
+    }
+}
+
+/// A running sum against the estimate.
+struct Purse {
+    estimate: u64,
+    spent: u64,
+    headroom_percent: u64,
+}
+
+impl Purse {
+    fn fits(&self, more: u64) -> bool {
+        self.spent.saturating_add(more) <= self.estimate
+    }
+
+    fn fits_well(&self, more: u64) -> bool {
+        self.spent.saturating_add(more).saturating_mul(100 + self.headroom_percent) <= self.estimate.saturating_mul(100)
+    }
+}
+
+impl Budget {
+    /// Only sound is sent for now.
+    pub fn is_audio_only(&self) -> bool {
+        self.policy.audio_only
+    }
+
+    /// Fills in every demand's share. Returns what everything that is wanted would take, in bits per second, for probing.
+    pub fn divide(&mut self, now: Instant, config: &BudgetConfig, way: Way, table: &mut Table) -> u64 {
+        let Table { demands, climbs } = table;
+        climbs.clear();
+        let mut purse =
+            Purse { estimate: way.estimate_bps.unwrap_or(u64::MAX), spent: 0, headroom_percent: config.upgrade_headroom_percent };
+        for demand in demands.iter_mut().filter(|demand| demand.kind == Kind::Audio) {
+            demand.share = sound(demand);
+            purse.spent += u64::from(demand.share.bitrate_bps);
+        }
+        let sound_bps = purse.spent;
+        self.policy.see_loss(now, config, way.loss);
+        for (at, demand) in demands.iter_mut().enumerate().filter(|(_, demand)| demand.kind == Kind::Video) {
+            let limits = Limits { tolerance_percent: config.viewport_tolerance_percent, loss_steps: self.policy.loss_steps };
+            match Climb::new(at, demand, limits) {
+                Ok(climb) => climbs.push(climb),
+                Err(reason) => demand.share = Share { target: kept_open(demand, reason), reason, bitrate_bps: 0 },
+            }
+        }
+        let rank = |climb: &Climb| {
+            let demand = &demands[climb.at];
+            (demand.class(), std::cmp::Reverse((demand.area(), demand.preferences.priority)), climb.at)
+        };
+        climbs.sort_unstable_by_key(rank);
+        let lowest_bps: u64 = climbs.iter().map(|climb| demands[climb.at].ladder.bitrate_of(climb.lowest)).sum();
+        let least_bps = climbs.iter().map(|climb| demands[climb.at].ladder.bitrate_of(climb.lowest)).min().unwrap_or(0);
+        self.policy.see_estimate(now, config, way, sound_bps + least_bps);
+        if !self.policy.audio_only {
+            share_lowest(now, config, demands, climbs, &mut purse);
+            share_better(now, config, demands, climbs, &mut purse);
+        }
+        let pictures = climbs.iter().any(|climb| climb.taken.is_some());
+        for climb in climbs.iter() {
+            let reason = match climb.taken {
+                Some(taken) if taken == climb.highest => climb.reason,
+                None if !pictures => Reason::AudioOnly,
+                Some(_) | None => Reason::Estimate,
+            };
+            finish(now, config, &mut demands[climb.at], climb, reason);
+        }
+        let wanted: u64 = match self.policy.audio_only {
+            true => lowest_bps,
+            false => climbs.iter().map(|climb| demands[climb.at].ladder.bitrate_of(climb.highest)).sum(),
+        };
+        (sound_bps + wanted).saturating_mul(100 + config.upgrade_headroom_percent) / 100
+    }
+}
+
+/// Sound comes first whatever the estimate says: a call without pictures is a call, one without sound is none.
+fn sound(demand: &mut Demand) -> Share {
+    let (target, reason) = match demand.audible {
+        true => (demand.ladder.highest().map_or(Some(LayerId::default()), |rung| Some(rung.id)), Reason::Best),
+        false => (None, Reason::NotSpeaking),
+    };
+    let bitrate_bps = target.and(demand.ladder.highest()).map_or(0, |rung| rung.bitrate_bps);
+    demand.held.target = target;
+    Share { target, reason, bitrate_bps }
+}
+
+/// What a subscription that gets nothing now may begin with: the first picture should not have to wait for the next look.
+fn kept_open(demand: &mut Demand, reason: Reason) -> Option<LayerId> {
+    let target = match reason {
+        Reason::Silent => Some(LayerId::new(0, demand.preferences.layer_max.temporal)),
+        _ => None,
+    };
+    demand.held.target = None;
+    demand.held.restoring = false;
+    target
+}
+
+/// Every picture gets its lowest layer before any gets a better one.
+fn share_lowest(now: Instant, config: &BudgetConfig, demands: &[Demand], climbs: &mut [Climb], purse: &mut Purse) {
+    for climb in climbs {
+        let demand = &demands[climb.at];
+        let cost = demand.ladder.bitrate_of(climb.lowest);
+        let begins = demand.held.target.is_none() && demand.held.restoring;
+        let fits = if begins { may_rise(now, config, &demand.held) && purse.fits_well(cost) } else { purse.fits(cost) };
+        if fits {
+            purse.spent += cost;
+            climb.taken = Some(climb.lowest);
+        }
+    }
+}
+
+/// Class by class, rounds in which each picture takes a step in the order of rank. A step that does not fit ends a climb, but not
+/// those of others.
+fn share_better(now: Instant, config: &BudgetConfig, demands: &[Demand], climbs: &mut [Climb], purse: &mut Purse) {
+    let class = |climb: &Climb| demands[climb.at].class();
+    for group in climbs.chunk_by_mut(|one, other| class(one) == class(other)) {
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for climb in group.iter_mut() {
+                moved |= take_step(now, config, &demands[climb.at], climb, purse);
+            }
+        }
+    }
+}
+
+fn take_step(now: Instant, config: &BudgetConfig, demand: &Demand, climb: &mut Climb, purse: &mut Purse) -> bool {
+    let Some(taken) = climb.taken else { return false };
+    let before = demand.ladder.bitrate_of(taken);
+    for next in climb.next(demand, taken).into_iter().flatten() {
+        let more = demand.ladder.bitrate_of(next).saturating_sub(before);
+        let kept = demand.held.target.is_some_and(|held| demand.ladder.id_of(next) <= held);
+        let fits = if kept { purse.fits(more) } else { may_climb(now, config, demand, next) && purse.fits_well(more) };
+        if fits {
+            purse.spent = (purse.spent + demand.ladder.bitrate_of(next)).saturating_sub(before);
+            climb.taken = Some(next);
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a step above what it has had is due: at once, unless it is on its way back.
+fn may_climb(now: Instant, config: &BudgetConfig, demand: &Demand, next: usize) -> bool {
+    let held = &demand.held;
+    if !held.restoring {
+        return true;
+    }
+    let had = held.target.map_or(0, |held| held.spatial + 1);
+    may_rise(now, config, held) && demand.ladder.id_of(next).spatial <= had
+}
+
+fn may_rise(now: Instant, config: &BudgetConfig, held: &Held) -> bool {
+    let passed = |since: Option<Instant>, least: Duration| since.is_none_or(|since| now.saturating_duration_since(since) >= least);
+    passed(held.lowered, hold(config, held.relapses)) && passed(held.raised, config.upgrade_interval)
+}
+
+fn hold(config: &BudgetConfig, relapses: u8) -> Duration {
+    config.upgrade_hold.saturating_mul(1 << relapses.min(6)).min(config.upgrade_hold_max)
+}
+
+/// Writes the share and remembers what the next look needs.
+fn finish(now: Instant, config: &BudgetConfig, demand: &mut Demand, climb: &Climb, reason: Reason) {
+    let target = climb.taken.map(|taken| demand.ladder.id_of(taken));
+    let bitrate_bps = climb.taken.map_or(0, |taken| demand.ladder.bitrate_of(taken) as u32);
+    let held = &mut demand.held;
+    let by_the_way = matches!(reason, Reason::Estimate | Reason::AudioOnly | Reason::Loss);
+    if target < held.target && by_the_way {
+        let lasted = held.raised.map_or(Duration::MAX, |raised| now.saturating_duration_since(raised));
+        if held.raised > held.lowered {
+            let failed = lasted < 2 * hold(config, held.relapses);
+            held.relapses = if failed { held.relapses.saturating_add(1) } else { 0 };
+        }
+        held.lowered = Some(now);
+        held.restoring = true;
+    } else if target > held.target && (held.target.is_some() || held.restoring) {
+        held.raised = Some(now);
+    }
+    held.restoring |= target.is_none() && by_the_way;
+    if climb.taken == Some(climb.highest) && reason != Reason::Loss {
+        held.restoring = false;
+    }
+    held.target = target;
+    demand.share = Share { target, reason, bitrate_bps };
+}
+
+#[cfg(test)]
+mod tests;
