@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use pointsman_sfu::{BandwidthConfig, BudgetConfig, SpeakersConfig};
 use pointsman_sfu::transport::TransportConfig;
+use pointsman_sfu::{BandwidthConfig, BudgetConfig, SpeakersConfig};
 use pointsman_turn::PeerRules;
 use pointsman_turn::config::External;
 

@@ -81,8 +81,9 @@ impl Voice {
 
     /// Who is in has an advantage over who is not.
     fn score(&self, now: Instant, config: &SpeakersConfig) -> Score {
-        let advantage = if self.open { u16::from(MARGIN_DB) * FRACTION } else { 0 };
-        (self.speaks(now, config.hold), self.loudness + advantage, self.publication)
+        let advantage = if self.open { u16::from(MARGIN_DB) } else { 0 };
+        // In whole decibels: other shards know no fractions, and all must come to the same end.
+        (self.speaks(now, config.hold), self.loudness / FRACTION + advantage, self.publication)
     }
 
     fn hear(&mut self, now: Instant, config: &SpeakersConfig, level_db: u8) -> bool {
@@ -316,7 +317,7 @@ impl Room {
         let mut best: [Option<Score>; VOICES_TOLD_MAX] = [None; VOICES_TOLD_MAX];
         for (_, voice) in self.voices.iter().filter(|(_, voice)| voice.speaks(now, config.hold)) {
             let advantage = if Some(voice.participant) == self.dominant { u16::MAX / 2 } else { 0 };
-            insert(&mut best, (true, voice.loudness + advantage, voice.publication));
+            insert(&mut best, (true, voice.loudness / FRACTION + advantage, voice.publication));
         }
         let mut speakers = [None; VOICES_TOLD_MAX];
         for (publication, place) in best.iter().flatten().map(|score| score.2).zip(&mut speakers) {

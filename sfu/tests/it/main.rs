@@ -2,4 +2,5 @@
 
 mod allocation;
 mod call;
+mod speakers;
 mod world;
