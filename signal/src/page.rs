@@ -29,6 +29,8 @@ pub fn routes() -> Router<Signal> {
         .route("/", get(|State(signal): State<Signal>| async move { file(HTML, index(signal.config().dev_tokens)) }))
         .route("/page/page.js", get(|| async { file(SCRIPT, include_str!("../web/page/page.js")) }))
         .route("/page/gallery.js", get(|| async { file(SCRIPT, include_str!("../web/page/gallery.js")) }))
+        .route("/page/viewing.js", get(|| async { file(SCRIPT, include_str!("../web/page/viewing.js")) }))
+        .route("/page/statistics.js", get(|| async { file(SCRIPT, include_str!("../web/page/statistics.js")) }))
         .route("/page/page.css", get(|| async { file(STYLE, include_str!("../web/page/page.css")) }))
         .route("/page/icon.svg", get(|| async { file(SVG, include_str!("../web/page/icon.svg")) }))
         .merge(client)

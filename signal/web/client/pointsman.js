@@ -20,17 +20,62 @@
  *   publicationMuted    { publication, participant }              `publication.muted` changed; `participant` is null for one's own
  *   trackSubscribed     { track, publication, participant }       a MediaStreamTrack to play
  *   trackUnsubscribed   { track, publication, participant }
+ *   quality             { quality, publication, participant }     what we get of a publication, and why it is no more
+ *   estimate            { bps }                                   the bandwidth toward us
+ *   speakers            { speakers, participants, you }           ids of who speaks, the dominant speaker first; those of others; whether we do
+ *   layersWanted        { publication, spatialMax }               the highest layer of ours that anybody wants; we send no more (see `dynacast`)
  *   closed              { reason, message, error }                the call is over; `error` is null after `leave()`
  */
 
 /** @typedef {"camera" | "microphone" | "screen" | "screen_audio"} TrackSource */
 /** @typedef {"idle" | "signalling" | "joining" | "negotiating" | "waiting" | "connected" | "closed"} RoomState */
+/** @typedef {{ spatial: number, temporal: number }} Layer counted from the smallest picture and the lowest frame rate */
+/** @typedef {{ current: Layer | null, target: Layer | null, bitrateBps: number, reason: string }} Quality reasons are those of PROTOCOL.md */
+/**
+ * How a publication is shown; what is missing stays as it was.
+ * @typedef {{ width?: number, height?: number, visible?: boolean, pinned?: boolean, priority?: number, spatialMax?: number | null, temporalMax?: number | null }} Preferences
+ */
 /** @typedef {{ track: MediaStreamTrack, source?: TrackSource, name?: string, muted?: boolean, encodings?: RTCRtpEncodingParameters[] }} PublishOptions */
 
 /** How many receiving m-lines more than needed the offers hold: the next one to publish then flows without a new offer. */
 const SPARE = 1;
 /** Offers in a row that leave m-lines missing before we stop asking. */
 const FRUITLESS_OFFERS_MAX = 3;
+
+/** Layers by rid, from the smallest: a quarter, half and all of the picture's width. */
+const RIDS = ["q", "h", "f"];
+/** Pictures with fewer pixels are not worth three layers, or two. Chromium sends no more than its own, equal table allows, and leaves out the largest. */
+const THREE_LAYERS = 960 * 540;
+const TWO_LAYERS = 480 * 270;
+/** What a shared screen may take: it is read, so it must be sharp. */
+const SCREEN_BPS = 2_500_000;
+
+/** What a camera's picture of so many pixels may take. */
+const cameraBps = (pixels) => Math.round(700 * (pixels / (640 * 360)) ** 0.75) * 1000;
+
+/** The size of a track's picture; some tracks do not tell theirs. */
+function pixelsOf(track) {
+  const { width = 640, height = 360 } = track?.getSettings?.() ?? {};
+  return width * height;
+}
+
+const layersFor = (pixels) => (pixels >= THREE_LAYERS ? 3 : pixels >= TWO_LAYERS ? 2 : 1);
+
+/** Layer `n` of `count`. */
+function layer(pixels, n, count) {
+  const by = 2 ** (count - 1 - n);
+  return { scaleResolutionDownBy: by, maxBitrate: cameraBps(pixels / by ** 2) };
+}
+
+/** How a track is sent unless the caller says otherwise: cameras as simulcast, in as many layers as the picture is large enough for. */
+function encodingsFor({ track, source = "camera" }) {
+  if (track.kind !== "video") return undefined;
+  if (source === "screen") return [{ maxBitrate: SCREEN_BPS }];
+  const pixels = pixelsOf(track);
+  const count = layersFor(pixels);
+  if (count === 1) return [{ maxBitrate: cameraBps(pixels) }];
+  return RIDS.slice(-count).map((rid, n) => ({ rid, ...layer(pixels, n, count) }));
+}
 
 /** An error with a machine-readable `code`; the message is for people. */
 export class PointsmanError extends Error {
@@ -58,6 +103,10 @@ export class Publication {
     this.track = null;
     /** @type {string | null} */
     this.mid = null;
+    /** What we get of it, once the server has said so. @type {Quality | null} */
+    this.quality = null;
+    /** What {@link Room#prefer} said of it. @type {Preferences} */
+    this.preferences = {};
     this.update(info);
   }
   /** @internal */
@@ -98,7 +147,7 @@ export class Participant {
 /** Something that we publish. */
 export class LocalPublication {
   /** @param {PublishOptions} options @param {RTCRtpTransceiver} transceiver */
-  constructor({ track, source, name = "", muted = false }, transceiver) {
+  constructor({ track, source, name = "", muted = false, encodings }, transceiver) {
     this.kind = track.kind;
     /** @type {TrackSource} */
     this.source = source ?? (track.kind === "video" ? "camera" : "microphone");
@@ -109,6 +158,12 @@ export class LocalPublication {
     this.transceiver = transceiver;
     /** Known after the server's answer. @type {string | null} */
     this.id = null;
+    /** Encodings that the caller switched off stay off. @internal */
+    this.off = (encodings ?? []).map(({ active }) => active === false);
+    /** Layers follow the size of the track, unless the caller chose them. @internal */
+    this.fitted = !encodings && this.source === "camera";
+    /** Changes of the sender's parameters, one after another. @internal */
+    this.shaped = Promise.resolve();
   }
   /** @returns {MediaStreamTrack | null} */
   get track() {
@@ -128,6 +183,10 @@ export class Room extends EventTarget {
   name = null;
   /** What we publish. @type {Set<LocalPublication>} */
   local = new Set();
+  /** Ids of who speaks, the dominant speaker first; `you.id` may be among them. @type {string[]} */
+  speakers = [];
+  /** The bandwidth toward us in bits per second, once it is known. @type {number | null} */
+  estimateBps = null;
   /** @type {RoomState} */
   state = "idle";
 
@@ -140,6 +199,9 @@ export class Room extends EventTarget {
   #negotiation = null;
   /** Transceivers that only receive. */
   #receivers = new Set();
+  /** By id of what we publish: the highest layer that anybody wants. */
+  #wanted = new Map();
+  #dynacast = true;
   #again = false;
   #closed = null;
   #left = false;
@@ -153,11 +215,13 @@ export class Room extends EventTarget {
    * @param {boolean} [options.autoSubscribe] receive everything without asking (default true)
    * @param {string} [options.room] refuse to join if the token is for another room
    * @param {boolean} [options.relayOnly] all media through the server's TURN relay
+   * @param {boolean} [options.dynacast] send only the layers that somebody wants (default true)
    * @param {RTCConfiguration} [options.rtc] more for the RTCPeerConnection
    * @param {number} [options.timeout] milliseconds until media must flow (default 15,000)
    */
-  async connect(server, token, { tracks = [], autoSubscribe = true, room, relayOnly = false, rtc = {}, timeout = 15_000 } = {}) {
+  async connect(server, token, { tracks = [], autoSubscribe = true, room, relayOnly = false, dynacast = true, rtc = {}, timeout = 15_000 } = {}) {
     if (this.state !== "idle") throw new PointsmanError("closed", "a Room connects once; make a new one");
+    this.#dynacast = dynacast;
     try {
       this.#state("signalling");
       await this.#open(server, token);
@@ -178,7 +242,7 @@ export class Room extends EventTarget {
   }
 
   /**
-   * Publishes a track. Resolves when the server has accepted it.
+   * Publishes a track. Resolves when the server has accepted it. Cameras are sent as simulcast, unless `encodings` say otherwise.
    * @param {MediaStreamTrack} track
    * @param {Omit<PublishOptions, "track">} [options]
    * @returns {Promise<LocalPublication>}
@@ -192,9 +256,32 @@ export class Room extends EventTarget {
   /** Stops to publish; the track itself goes on. @param {LocalPublication} publication */
   async unpublish(publication) {
     if (!this.local.delete(publication)) return;
+    this.#wanted.delete(publication.id);
     publication.transceiver.direction = "inactive";
     await publication.transceiver.sender.replaceTrack(null);
     await this.#negotiate();
+  }
+
+  /**
+   * Sends another track in place of the one that is published, or none. No new offer.
+   * @param {LocalPublication} publication @param {MediaStreamTrack | null} track
+   */
+  async replaceTrack(publication, track) {
+    await publication.transceiver.sender.replaceTrack(track);
+    await this.#shape(publication);
+  }
+
+  /**
+   * Says how a publication is shown, so that the server sends what fits: `width` and `height` in physical pixels, `visible`, `pinned`, `priority` (0 to 255),
+   * `spatialMax` and `temporalMax` (null: any). Holds until `unsubscribe`; what is not named stays as it was.
+   * @param {Publication} publication @param {Preferences} preferences
+   */
+  async prefer(publication, preferences) {
+    const all = (publication.preferences = { ...publication.preferences, ...preferences });
+    const pixels = (length = 0) => Math.min(65_535, Math.max(0, Math.round(length)));
+    const { visible, pinned, priority, spatialMax: spatial_max, temporalMax: temporal_max } = all;
+    const size = { width: pixels(all.width), height: pixels(all.height) };
+    await this.request("prefer", { publication: publication.id, ...size, visible, pinned, priority, spatial_max, temporal_max });
   }
 
   /**
@@ -215,6 +302,7 @@ export class Room extends EventTarget {
   /** Only needed with `autoSubscribe: false`, or after `unsubscribe`. @param {Publication} publication */
   async subscribe(publication) {
     await this.request("subscribe", { publication: publication.id });
+    if (Object.keys(publication.preferences).length) await this.prefer(publication, {});
   }
 
   /** @param {Publication} publication */
@@ -309,6 +397,15 @@ export class Room extends EventTarget {
       case "negotiate":
         this.#missing = { audio: message.audio, video: message.video };
         return void this.#negotiate().catch((error) => this.#end("failed", error));
+      case "quality":
+        return this.#takeQuality(message);
+      case "estimate":
+        this.estimateBps = message.estimate_bps;
+        return this.#tell("estimate", { bps: message.estimate_bps });
+      case "speakers":
+        return this.#takeSpeakers(message.participants);
+      case "layers_wanted":
+        return this.#takeWanted(message);
       case "closed":
         return this.#end(message.reason, new PointsmanError(message.reason, message.message));
       case "connected": // the peer connection says the same
@@ -342,15 +439,68 @@ export class Room extends EventTarget {
     this.#tell("publicationMuted", { publication, participant: own ? null : participant });
   }
 
+  #takeQuality({ publication: id, current, target, bitrate_bps: bitrateBps, reason }) {
+    for (const participant of this.participants.values()) {
+      const publication = participant.publications.get(id);
+      if (!publication) continue;
+      publication.quality = { current, target, bitrateBps, reason };
+      this.#tell("quality", { quality: publication.quality, publication, participant });
+    }
+  }
+
+  #takeSpeakers(ids) {
+    this.speakers = ids;
+    const participants = ids.map((id) => this.participants.get(id)).filter(Boolean);
+    this.#tell("speakers", { speakers: ids, participants, you: ids.includes(this.you?.id) });
+  }
+
+  /** What nobody wants need not be encoded. */
+  #takeWanted({ publication: id, spatial_max: spatialMax }) {
+    this.#wanted.set(id, spatialMax);
+    // The answer that names it may still be on its way into the peer connection: it is looked at then.
+    const publication = [...this.local].find((own) => own.id === id);
+    if (!publication) return;
+    this.#shape(publication);
+    this.#tell("layersWanted", { publication, spatialMax });
+  }
+
   // --- media ---
+
+  /** Brings a sender's encodings in line with what is wanted of it and with its track's size. */
+  #shape(publication) {
+    if (publication.kind !== "video") return Promise.resolve();
+    const shape = async () => {
+      if (!this.local.has(publication) || this.#closed) return;
+      const { sender } = publication.transceiver;
+      const parameters = sender.getParameters();
+      const { encodings } = parameters;
+      if (!encodings?.length) return;
+      const before = JSON.stringify(encodings);
+      const wanted = this.#dynacast ? this.#wanted.get(publication.id) : undefined;
+      const pixels = pixelsOf(sender.track);
+      const count = publication.fitted && sender.track ? Math.min(layersFor(pixels), encodings.length) : encodings.length;
+      for (const [n, encoding] of encodings.entries()) {
+        // One encoding may hold all layers (SVC): then it is all or nothing.
+        const needed = wanted === undefined || (wanted !== null && (n <= wanted || encodings.length === 1));
+        encoding.active = needed && n < count && !publication.off[n];
+        if (publication.fitted && sender.track && n < count) Object.assign(encoding, layer(pixels, n, count));
+      }
+      if (JSON.stringify(encodings) !== before) await sender.setParameters(parameters);
+    };
+    // A failure leaves what is sent as it was: more than is needed, at worst.
+    publication.shaped = publication.shaped.then(shape).catch((error) => console.warn("pointsman: layers not changed:", error.message));
+    return publication.shaped;
+  }
 
   /** Takes an m-line for a track: a free one that sent the same kind before, or a new one. */
   #addLocal(options) {
-    const { track, encodings } = options;
+    const { track } = options;
+    const encodings = options.encodings ?? encodingsFor(options);
+    const alike = ({ sender }) => !options.encodings && Math.max(1, sender.getParameters().encodings?.length ?? 1) === (encodings?.length ?? 1);
     const used = new Set([...this.local].map((publication) => publication.transceiver));
     let transceiver = this.pc
       .getTransceivers()
-      .find((t) => t.direction === "inactive" && !used.has(t) && !this.#receivers.has(t) && t.sender.track === null && t.receiver.track.kind === track.kind && !encodings);
+      .find((t) => t.direction === "inactive" && !used.has(t) && !this.#receivers.has(t) && t.sender.track === null && t.receiver.track.kind === track.kind && alike(t));
     if (transceiver) {
       transceiver.direction = "sendonly";
       transceiver.sender.replaceTrack(track);
@@ -389,7 +539,9 @@ export class Room extends EventTarget {
       await this.pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
       for (const { publication, mid } of answer.published) {
         const own = [...this.local].find(({ transceiver }) => transceiver.mid === mid);
-        if (own) own.id = publication;
+        if (!own) continue;
+        own.id = publication;
+        this.#shape(own);
       }
       for (const placed of answer.placed) this.#place(placed);
     }
@@ -463,6 +615,7 @@ export class Room extends EventTarget {
   #end(reason, error) {
     if (this.state === "closed") return;
     this.#closed = error ?? new PointsmanError("closed", "left");
+    this.#wanted.clear();
     for (const { reject } of this.#pending.values()) reject(this.#closed);
     this.#pending.clear();
     this.#state("closed");

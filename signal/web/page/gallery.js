@@ -1,16 +1,30 @@
-// The tiles: one for every camera, one for every shared screen, each as large as the window lets them be.
+// The tiles: one for every camera, one for every shared screen, each as large as the window lets them be. What is pinned, a shared screen or (in
+// speaker view) who speaks stands on the stage, the others beside or below it.
 
 const GAP = 10;
 const RATIO = 16 / 9;
+/** With more faces than these the speaker stands on the stage, unless the user chose a view. */
+const GRID_MAX = 5;
 
 const initials = (name) => name.trim().split(/\s+/).filter(Boolean).slice(0, 2).map((word) => [...word][0].toUpperCase()).join("") || "?";
 const hue = (text) => [...text].reduce((sum, letter) => (sum * 131 + letter.codePointAt(0) * 47) % 360, 7);
 
 export class Gallery {
-  /** @param {HTMLElement} element @param {() => void} onBlocked called when the browser refuses to play sound before a click */
-  constructor(element, onBlocked) {
+  /** @type {"auto" | "speaker" | "grid"} */
+  view = "auto";
+  /** Keys of tiles. */
+  pinned = null;
+  speaker = null;
+
+  /**
+   * @param {HTMLElement} element
+   * @param {object} on
+   * @param {() => void} on.blocked called when the browser refuses to play sound before a click
+   * @param {() => void} on.arranged called when tiles have moved
+   */
+  constructor(element, on) {
     this.element = element;
-    this.onBlocked = onBlocked;
+    this.on = on;
     /** @type {Map<string, Tile>} */
     this.tiles = new Map();
     new ResizeObserver(() => this.layout()).observe(element);
@@ -20,7 +34,7 @@ export class Gallery {
   tile(key, { identity, name, kind = "camera", local = false }) {
     let tile = this.tiles.get(key);
     if (!tile) {
-      tile = new Tile({ identity, name, kind, local }, this.onBlocked);
+      tile = new Tile({ identity, name, kind, local }, { blocked: this.on.blocked, pin: () => this.pin(this.pinned === key ? null : key) });
       this.tiles.set(key, tile);
       this.element.append(tile.element);
       this.layout();
@@ -35,25 +49,66 @@ export class Gallery {
   remove(key) {
     this.tiles.get(key)?.element.remove();
     this.tiles.delete(key);
+    if (this.pinned === key) this.pinned = null;
+    if (this.speaker === key) this.speaker = null;
     this.layout();
+  }
+
+  /** Keeps one tile on the stage, or (null) lets the speaker have it again. */
+  pin(key) {
+    this.pinned = key;
+    this.layout();
+  }
+
+  /** Who speaks, or null. Our own tile is marked, and never takes the stage from others. */
+  setSpeaker(key) {
+    for (const [other, tile] of this.tiles) tile.element.toggleAttribute("data-speaker", other === key);
+    if (!key || this.tiles.get(key)?.local || this.speaker === key) return;
+    this.speaker = key;
+    this.layout();
+  }
+
+  setView(view) {
+    this.view = view;
+    this.layout();
+  }
+
+  get showsSpeaker() {
+    const faces = [...this.tiles.values()].filter((tile) => tile.kind !== "screen").length;
+    return this.view === "speaker" || (this.view === "auto" && faces > GRID_MAX);
+  }
+
+  /** What stands on the stage. */
+  #staged() {
+    const pinned = this.tiles.get(this.pinned);
+    if (pinned) return [pinned];
+    const all = [...this.tiles.values()];
+    const screens = all.filter((tile) => tile.kind === "screen");
+    if (screens.length || !this.showsSpeaker || all.length < 2) return screens;
+    return [this.tiles.get(this.speaker) ?? all.find((tile) => !tile.local)].filter(Boolean);
   }
 
   clear() {
     for (const key of [...this.tiles.keys()]) this.remove(key);
   }
 
-  /** Screens, if any, get most of the room; faces then stand beside or below them. */
+  /** The stage, if anything is on it, gets most of the room; the others then stand beside or below it. */
   layout() {
+    const staged = this.#staged();
+    for (const [key, tile] of this.tiles) tile.setPlace({ pinned: this.pinned === key, stage: staged.includes(tile) });
+    this.#arrange(staged);
+    this.on.arranged();
+  }
+
+  #arrange(staged) {
     const { clientWidth: width, clientHeight: height } = this.element;
     if (!width || !height) return;
-    const all = [...this.tiles.values()];
-    const screens = all.filter((tile) => tile.kind === "screen");
-    const faces = all.filter((tile) => tile.kind !== "screen").sort((a, b) => Number(a.local) - Number(b.local));
-    if (!screens.length) return place(faces, { x: 0, y: 0, width, height });
+    const faces = [...this.tiles.values()].filter((tile) => !staged.includes(tile)).sort((a, b) => Number(a.local) - Number(b.local));
+    if (!staged.length || !faces.length) return place(staged.length ? staged : faces, { x: 0, y: 0, width, height });
     const wide = width > height * 1.2;
     const strip = wide ? Math.min(260, width * 0.25) : Math.min(180, height * 0.28);
     const stage = wide ? { x: 0, y: 0, width: width - strip - GAP, height } : { x: 0, y: 0, width, height: height - strip - GAP };
-    place(screens, stage);
+    place(staged, stage);
     place(faces, wide ? { x: stage.width + GAP, y: 0, width: strip, height } : { x: 0, y: stage.height + GAP, width, height: strip });
   }
 }
@@ -87,8 +142,13 @@ function place(tiles, { x, y, width, height }) {
 }
 
 class Tile {
-  constructor({ identity, name, kind, local }, onBlocked) {
-    Object.assign(this, { kind, local, onBlocked });
+  /** What is shown: somebody else's publication or, in our own tile, ours. */
+  publication = null;
+  pinned = false;
+  stage = false;
+
+  constructor({ identity, name, kind, local }, on) {
+    Object.assign(this, { kind, local, on });
     this.element = Object.assign(document.createElement("article"), { className: "tile" });
     const { dataset, style } = this.element;
     dataset.identity = identity;
@@ -105,7 +165,17 @@ class Tile {
     this.note = Object.assign(document.createElement("div"), { className: "note" });
     this.video = Object.assign(document.createElement("video"), { autoplay: true, playsInline: true, muted: true });
     this.video.addEventListener("loadeddata", () => this.show());
-    this.element.append(avatar, this.video, label, this.note);
+    this.weak = Object.assign(document.createElement("p"), { className: "weak", hidden: true, textContent: "Audio only: your connection is weak" });
+    this.weak.setAttribute("role", "status");
+    this.panel = Object.assign(document.createElement("dl"), { className: "statistics", hidden: true });
+    const whose = this.element.getAttribute("aria-label");
+    this.pinButton = tool("pin", `Pin ${whose}`, on.pin);
+    this.statisticsButton = tool("chart", `Statistics of ${whose}`, () => this.showStatistics(this.panel.hidden));
+    const tools = Object.assign(document.createElement("div"), { className: "tools" });
+    tools.append(this.pinButton, this.statisticsButton);
+    this.element.append(avatar, this.video, label, this.note, this.weak, this.panel, tools);
+    // With a mouse the whole tile is the button; the keyboard has the one in the corner.
+    this.element.addEventListener("click", ({ target }) => !target.closest("button, .statistics") && on.pin());
     this.cameraOff = false;
   }
 
@@ -129,7 +199,7 @@ class Tile {
 
   /** Tries to play; the browser may want a click first. */
   play() {
-    this.audio?.play().catch((error) => error.name === "NotAllowedError" && this.onBlocked());
+    this.audio?.play().catch((error) => error.name === "NotAllowedError" && this.on.blocked());
   }
 
   setCameraOff(off) {
@@ -145,14 +215,52 @@ class Tile {
     this.element.dataset.speaking = speaking;
   }
 
+  setPlace({ pinned, stage }) {
+    Object.assign(this, { pinned, stage });
+    this.element.dataset.stage = stage;
+    this.pinButton.setAttribute("aria-pressed", pinned);
+  }
+
+  /** What the server sends of it: without a picture, the avatar says why. */
+  setQuality(quality) {
+    this.weak.hidden = quality?.reason !== "audio_only";
+    this.element.dataset.reason = quality?.reason ?? "";
+    this.show();
+  }
+
+  get statisticsOpen() {
+    return !this.panel.hidden;
+  }
+
+  showStatistics(open) {
+    this.panel.hidden = !open;
+    this.statisticsButton.setAttribute("aria-pressed", open);
+    if (open) this.setStatistics([["Statistics", "in a moment"]]);
+  }
+
+  /** @param {[string, string][]} rows */
+  setStatistics(rows) {
+    const cell = (name, textContent) => Object.assign(document.createElement(name), { textContent });
+    this.panel.replaceChildren(...rows.flatMap(([term, text]) => [cell("dt", term), cell("dd", text)]));
+  }
+
   setNote(text) {
     this.note.textContent = text;
   }
 
   /** The picture once there is one, the avatar until then. */
   show() {
-    this.element.dataset.picture = !this.cameraOff && this.video.srcObject !== null && this.video.readyState >= 2;
+    this.element.dataset.picture = !this.cameraOff && this.weak.hidden && this.video.srcObject !== null && this.video.readyState >= 2;
   }
+}
+
+function tool(symbol, label, act) {
+  const button = Object.assign(document.createElement("button"), { type: "button", title: label });
+  button.setAttribute("aria-label", label);
+  button.setAttribute("aria-pressed", "false");
+  button.append(icon(symbol));
+  button.addEventListener("click", act);
+  return button;
 }
 
 export function icon(name) {

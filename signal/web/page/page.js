@@ -1,7 +1,10 @@
 // The page: a lobby, then a call. Parameters of its address:
 //   room (or #room), name   filled in;  join=1   join at once;  token   a join token (production);  relay=1   media through the TURN relay only
+//   view=speaker, view=grid   how the tiles stand from the beginning
 import { Room } from "/client/pointsman.js";
 import { Gallery } from "/page/gallery.js";
+import { Statistics } from "/page/statistics.js";
+import { Viewing } from "/page/viewing.js";
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -11,14 +14,24 @@ const WORDS = [["amber", "blue", "green", "quiet", "silver", "early", "western",
 
 /** Our own side: what we send, and what is switched off. */
 const own = { camera: null, microphone: null, cameraOn: true, microphoneOn: true, cameraPublication: null, microphonePublication: null, screen: [] };
-const gallery = new Gallery($("gallery"), () => ($("unblock").hidden = false));
+const gallery = new Gallery($("gallery"), {
+  blocked: () => ($("unblock").hidden = false),
+  arranged: () => {
+    viewing?.touch();
+    $("view-button").setAttribute("aria-pressed", gallery.showsSpeaker);
+  },
+});
+/** Of the call that is on. @type {Viewing | null} */
+let viewing = null;
+/** @type {Statistics | null} */
+let statistics = null;
 /** @type {Room | null} */
 let room = null;
 let levels = 0;
 
 // --- devices ---
 
-const VIDEO = { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 30, max: 30 } };
+const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
 const AUDIO = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 
 const chosen = (picker) => (picker.value ? { deviceId: { exact: picker.value } } : {});
@@ -117,10 +130,11 @@ async function setCamera(on) {
 async function sendCamera() {
   const publication = own.cameraPublication;
   if (publication) {
-    await publication.transceiver.sender.replaceTrack(own.camera);
+    await room?.replaceTrack(publication, own.camera);
     await room?.setMuted(publication, !own.camera);
   } else if (own.camera && room?.state === "connected") {
     own.cameraPublication = await room.publish(own.camera, { source: "camera" });
+    gallery.get("you").publication = own.cameraPublication;
   }
 }
 
@@ -215,7 +229,7 @@ async function join() {
     next.addEventListener("stateChanged", ({ detail: { state } }) => PROGRESS[state] && tell(PROGRESS[state], "busy"));
     const tracks = [];
     if (own.microphone) tracks.push({ track: own.microphone, source: "microphone", muted: !own.microphoneOn });
-    if (own.camera) tracks.push({ track: own.camera, source: "camera", encodings: [{ maxBitrate: 1_200_000 }] });
+    if (own.camera) tracks.push({ track: own.camera, source: "camera" });
     await next.connect(location.origin, joinToken, { tracks, room: roomName, relayOnly: query.get("relay") === "1" });
     room = next;
     for (const publication of room.local) own[`${publication.source}Publication`] = publication;
@@ -223,6 +237,7 @@ async function join() {
     if (trouble) banner(trouble);
   } catch (error) {
     console.warn(error);
+    endViewing();
     gallery.clear();
     tell(explain(error), "error");
   } finally {
@@ -236,6 +251,7 @@ function enterCall(name) {
   tell("");
   const me = gallery.tile("you", { identity: room.you.identity, name: room.you.name || name, local: true });
   me.setVideo(own.camera);
+  me.publication = own.cameraPublication;
   document.body.dataset.view = "call";
   $("room-name").textContent = room.name;
   document.title = `${room.name} · Pointsman`;
@@ -246,10 +262,19 @@ function enterCall(name) {
   gallery.layout();
   count();
   levels = setInterval(showLevels, 250);
+  statistics = new Statistics(() => gallery.tiles.values(), () => room);
+}
+
+/** Nothing is told any more of how tiles are shown. */
+function endViewing() {
+  viewing?.end();
+  statistics?.end();
+  viewing = statistics = null;
 }
 
 function leaveCall(message) {
   clearInterval(levels);
+  endViewing();
   for (const publication of own.screen) publication.track?.stop();
   Object.assign(own, { cameraPublication: null, microphonePublication: null, screen: [] });
   room = null;
@@ -267,15 +292,31 @@ function leaveCall(message) {
 
 /** Tiles follow the room. They are made while we still connect, so that pictures are there at once. */
 function listen(next) {
+  endViewing();
+  viewing = new Viewing((publication, preferences) => next.prefer(publication, preferences));
   const on = (type, act) => next.addEventListener(type, ({ detail }) => (act(detail), count()));
   const tileOf = (participant) => gallery.tile(participant.id, { identity: participant.identity, name: participant.name });
   const screenKey = (publication) => `screen ${publication.id}`;
+  const showPicture = (tile, publication, track) => {
+    if (!tile.publication) viewing?.watch(tile.element, () => tile);
+    tile.publication = publication;
+    tile.setVideo(track);
+    tile.setQuality(publication.quality);
+    viewing?.touch();
+  };
+  const hidePicture = (tile) => {
+    if (!tile) return;
+    viewing?.forget(tile.element);
+    tile.publication = null;
+    tile.setVideo(null);
+  };
+  const pictureOf = ({ id, source }, participant) => gallery.get(source === "screen" ? `screen ${id}` : participant.id);
   const show = ({ publication, participant, track }) => {
     switch (publication.source) {
       case "screen":
-        return gallery.tile(screenKey(publication), { identity: participant.identity, name: participant.name, kind: "screen" }).setVideo(track);
+        return showPicture(gallery.tile(screenKey(publication), { identity: participant.identity, name: participant.name, kind: "screen" }), publication, track);
       case "camera":
-        tileOf(participant).setVideo(track);
+        showPicture(tileOf(participant), publication, track);
         return tileOf(participant).setCameraOff(publication.muted);
       case "microphone":
         tileOf(participant).setAudio(track);
@@ -289,8 +330,10 @@ function listen(next) {
   };
   const hide = ({ publication, participant }) => {
     switch (publication.source) {
-      case "screen": return gallery.remove(screenKey(publication));
-      case "camera": return gallery.get(participant.id)?.setVideo(null);
+      case "screen":
+        hidePicture(gallery.get(screenKey(publication)));
+        return gallery.remove(screenKey(publication));
+      case "camera": return hidePicture(gallery.get(participant.id));
       case "microphone":
         gallery.get(participant.id)?.setAudio(null);
         return gallery.get(participant.id)?.setMuted(true);
@@ -308,6 +351,14 @@ function listen(next) {
   on("participantLeft", ({ participant }) => gallery.remove(participant.id));
   on("trackSubscribed", show);
   on("trackUnsubscribed", hide);
+  on("quality", ({ quality, publication, participant }) => {
+    if (publication.kind !== "video") return;
+    const wasWeak = weak;
+    pictureOf(publication, participant)?.setQuality(quality);
+    weak = [...gallery.tiles.values()].some((tile) => !tile.weak.hidden);
+    if (weak && !wasWeak) banner("Audio only: your connection is weak. Pictures come back when it is better.");
+  });
+  on("speakers", ({ speakers: [first] }) => gallery.setSpeaker(first === next.you?.id ? "you" : (first ?? null)));
   on("publicationMuted", ({ publication, participant }) => {
     if (participant) return publication.track && show({ publication, participant, track: publication.track });
     if (publication.mutedByServer) banner(`A moderator muted your ${publication.source.replace("_", " ")}.`);
@@ -315,6 +366,8 @@ function listen(next) {
   on("closed", ({ error }) => room === next && leaveCall(error ? explain(error) : ""));
 }
 
+/** Whether pictures are missing as the connection is too weak. */
+let weak = false;
 /** @type {Map<string, HTMLAudioElement>} */
 const screenSound = new Map();
 
@@ -354,7 +407,9 @@ async function toggleScreen() {
       gallery.tile("your screen", { identity: room.you.identity, name: "Your", kind: "screen", local: true }).setVideo(track);
     }
     const publication = await room.publish(track, { source: picture ? "screen" : "screen_audio" }).catch(tellError);
-    if (publication) own.screen.push(publication);
+    if (!publication) continue;
+    own.screen.push(publication);
+    if (picture && gallery.get("your screen")) gallery.get("your screen").publication = publication;
   }
   showScreenButton();
 }
@@ -409,6 +464,8 @@ $("join").addEventListener("submit", (event) => {
 });
 $("leave-button").addEventListener("click", () => room?.leave());
 $("screen-button").addEventListener("click", toggleScreen);
+$("view-button").addEventListener("click", () => gallery.setView(gallery.showsSpeaker ? "grid" : "speaker"));
+if (["speaker", "grid"].includes(query.get("view"))) gallery.setView(query.get("view"));
 $("copy").addEventListener("click", async () => {
   const link = `${location.origin}/?room=${encodeURIComponent(room.name)}`;
   await navigator.clipboard?.writeText(link).then(() => banner("Link copied.", 2), () => banner(link, 12));
