@@ -98,18 +98,18 @@ export function sum(metrics, name, labels = /./) {
 }
 
 // Replaces the camera and the microphone: a picture of one colour with a moving bar, and a tone. Both tell whose they are.
-function camera({ hue, hertz }) {
+function camera({ hue, hertz, width = 640, height = 360 }) {
   navigator.mediaDevices.getUserMedia = async ({ video, audio }) => {
     const stream = new MediaStream();
     if (video) {
-      const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+      const canvas = Object.assign(document.createElement("canvas"), { width, height });
       const pen = canvas.getContext("2d");
       let n = 0;
       const draw = () => {
         pen.fillStyle = `hsl(${hue} 80% 45%)`;
-        pen.fillRect(0, 0, 640, 360);
+        pen.fillRect(0, 0, width, height);
         pen.fillStyle = "#fff";
-        pen.fillRect((n += 7) % 620, 300, 20, 40);
+        pen.fillRect((n += 7) % (width - 20), height - 60, 20, 40);
       };
       draw();
       setInterval(draw, 50);
@@ -199,14 +199,14 @@ const CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no
   "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection",
   "--disable-features=WebRtcHideLocalIpsWithMdns,LocalNetworkAccessChecks"];
 
-/** Headless Chromium; `tab(name, hue)` opens a tab whose camera shows that hue. */
+/** Headless Chromium; `tab(name, hue)` opens a tab whose camera shows that hue, in pictures of 640 × 360 or of the `size` given. */
 export async function chromium() {
   const browser = await playwright.launch({ executablePath: "/usr/bin/chromium", headless: true, args: CHROMIUM_FLAGS });
   return {
-    async tab(name, hue = 20) {
+    async tab(name, hue = 20, size = {}) {
       const page = await (await browser.newContext()).newPage();
       page.on("pageerror", (error) => console.error(`${name}: ${error.message}`));
-      await page.addInitScript(camera, { hue, hertz: 400 + 3 * hue });
+      await page.addInitScript(camera, { hue, hertz: 400 + 3 * hue, ...size });
       return new Tab(page, name, hue);
     },
     close: () => browser.close(),
