@@ -148,19 +148,20 @@ fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
     for (name, help, read) in table {
         out.counters(name, help, directions(shards, read))?;
     }
-    let table: [(&str, &str, One); 8] = [
+    let table: [(&str, &str, One); 9] = [
         ("kernel_drops", "Datagrams that the kernel dropped because a receive buffer was full", |s| s.engine.kernel_drops),
         ("trains_refused", "Trains that the network device refused and that left as single datagrams", |s| s.engine.trains_refused),
         ("turns", "Turns of the shard's loop", |s| s.engine.turns),
         ("waits", "Turns that began with a wait", |s| s.engine.waits),
         ("wakes_sent", "Times that the shard woke another", |s| s.engine.wakes_sent),
+        ("guest", "1 while the shard runs on another shard's thread", |s| s.engine.guest),
         ("relay_sockets", "Open relay sockets", |s| s.engine.relay_sockets),
         ("dtls_clients", "DTLS clients of TURN, handshakes that go on included", |s| s.engine.dtls_clients),
         ("dtls_handshakes", "DTLS handshakes with TURN clients that were completed", |s| s.engine.dtls_handshakes),
     ];
     for (name, help, read) in table {
         match name {
-            "relay_sockets" | "dtls_clients" => out.gauges(&format!("pointsman_engine_{name}"), help, each(shards, read))?,
+            "guest" | "relay_sockets" | "dtls_clients" => out.gauges(&format!("pointsman_engine_{name}"), help, each(shards, read))?,
             _ => out.counters(&format!("pointsman_engine_{name}"), help, each(shards, read))?,
         }
     }

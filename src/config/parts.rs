@@ -29,6 +29,7 @@ pub(super) fn engine(section: &mut Section<'_, '_>, engine: &mut EngineConfig) {
         udp_gso,
         batch_max,
         gather_us_max,
+        together_load_percent_max,
         mesh_ring_max,
         mailbox_max,
         events_max,
@@ -48,6 +49,7 @@ pub(super) fn engine(section: &mut Section<'_, '_>, engine: &mut EngineConfig) {
     section.set("udp_gso", udp_gso);
     section.number("batch_max", batch_max, 1..=4_096);
     section.number("gather_us_max", gather_us_max, 0..=10_000);
+    section.number("together_load_percent_max", together_load_percent_max, 0..=80);
     section.number("mesh_ring_max", mesh_ring_max, 16..=TABLE_MAX);
     section.number("mailbox_max", mailbox_max, 16..=TABLE_MAX);
     section.number("events_max", events_max, 16..=TABLE_MAX);

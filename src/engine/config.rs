@@ -26,6 +26,9 @@ pub struct EngineConfig {
     /// How long, in microseconds, a shard under load lets packets gather before it looks at its sockets again: fewer turns, longer
     /// trains, and so much more delay. Only while packets come more often than this; 0 = never.
     pub gather_us_max: u32,
+    /// Shards whose load together is below this part of one CPU, in per cent, run on one thread: it wakes up less often than
+    /// several. 0 = every shard always has its own.
+    pub together_load_percent_max: u32,
     /// Messages that wait between two shards.
     pub mesh_ring_max: usize,
     /// Letters from control that wait in a shard's mailbox.
@@ -58,7 +61,8 @@ impl Default for EngineConfig {
             udp_gro: false,
             udp_gso: true,
             batch_max: 256,
-            gather_us_max: 0,
+            gather_us_max: 1000,
+            together_load_percent_max: 30,
             mesh_ring_max: 2048,
             mailbox_max: 4096,
             events_max: 4096,

@@ -11,6 +11,7 @@ mod arena;
 mod bind;
 mod config;
 mod dtls;
+mod host;
 mod mailbox;
 mod mesh;
 mod outgoing;
@@ -49,6 +50,7 @@ pub use streams::{Connection, Place};
 
 use bind::{ListenOptions, Listener, bind_all, supports_trains};
 use dtls::DtlsClients;
+use host::{Host, Roof};
 use pace::Pace;
 use receive::Inbox;
 use relay::RelaySockets;
@@ -96,9 +98,10 @@ impl Engine {
         let plan =
             Arc::new(Plan { config, identity, shards: shards as u16, trains, turn_seed, cookie_secret, ledger: Arc::clone(&ledger) });
         let mut engine = Self { threads: Vec::with_capacity(shards), mailboxes, snapshots, addresses, ledger };
+        let roof = Arc::new(Roof::new(shards, Arc::clone(&links[0].bell), plan.config.together_load_percent_max));
         for (links, listeners) in links.into_iter().zip(listeners) {
             let cpu = pin.then(|| cpus[usize::from(links.shard.0) % cpus.len()]);
-            engine.threads.push(start_shard(&plan, links, listeners, cpu)?);
+            engine.threads.push(start_shard(&plan, Arc::clone(&roof), links, listeners, cpu)?);
         }
         tracing::info!(shards, trains, addresses = engine.addresses.len(), "engine started");
         Ok((engine, events))
@@ -210,7 +213,13 @@ struct Plan {
     ledger: Arc<Ledger>,
 }
 
-fn start_shard(plan: &Arc<Plan>, links: Links, listeners: Vec<Listener>, cpu: Option<usize>) -> Result<JoinHandle<()>, EngineError> {
+fn start_shard(
+    plan: &Arc<Plan>,
+    roof: Arc<Roof>,
+    links: Links,
+    listeners: Vec<Listener>,
+    cpu: Option<usize>,
+) -> Result<JoinHandle<()>, EngineError> {
     let shard = links.shard.0;
     let plan = Arc::clone(plan);
     let body = move || {
@@ -219,8 +228,15 @@ fn start_shard(plan: &Arc<Plan>, links: Links, listeners: Vec<Listener>, cpu: Op
         {
             tracing::warn!(%error, shard, cpu, "the shard is not kept on its CPU");
         }
+        let gather = plan.config.gather_us_max;
+        if gather > 0
+            && let Err(error) = sys::set_timer_slack(TIMER_SLACK)
+        {
+            tracing::warn!(%error, shard, "packets may gather for longer than configured");
+        }
+        let pace = Pace::new(Duration::from_micros(gather.into()));
         match build_shard(&plan, links, listeners) {
-            Ok(mut shard) => shard.run(),
+            Ok(shard) => Host::new(roof, shard, pace).run(),
             Err(error) => {
                 tracing::error!(%error, shard, "a shard cannot start");
                 std::process::exit(PANIC_EXIT_CODE);
@@ -251,11 +267,7 @@ fn build_shard(plan: &Plan, links: Links, listeners: Vec<Listener>) -> io::Resul
     let turn = pointsman_turn::Config { shards: plan.shards, ..config.turn.clone() };
     let server = Server::new(turn, Arc::clone(&plan.ledger), plan.turn_seed, links.shard, now);
     let relaying = Relaying::new(server, links.shard, config);
-    let pace = Pace::new(Duration::from_micros(config.gather_us_max.into()));
-    if config.gather_us_max > 0 {
-        sys::set_timer_slack(TIMER_SLACK)?;
-    }
-    Shard::new(links, transmit, inbox, sfu, relaying, pace, now)
+    Shard::new(links, transmit, inbox, sfu, relaying, now)
 }
 
 fn random_secret() -> Result<[u8; 32], EngineError> {

@@ -1,16 +1,16 @@
-//! One shard: a thread with its own sockets and its own part of every room, and the loop that it runs.
+//! One shard: its own sockets and its own part of every room, and a turn of the loop that its [thread](super::host) runs.
 //!
 //! A turn: wait, mailbox, receive, dispatch, mesh, timers, flush. Every step has a budget, and what is left over makes the next
 //! turn begin at once.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam::queue::ArrayQueue;
 use mio::unix::SourceFd;
-use mio::{Events as PollEvents, Interest, Poll, Token};
+use mio::{Events as PollEvents, Interest, Poll, Registry, Token};
 use pointsman_sfu::Sfu;
 use pointsman_wire::clock::Now;
 use pointsman_wire::demux::Class;
@@ -20,7 +20,6 @@ use tokio::sync::mpsc;
 
 use super::mailbox::{Event, Letter};
 use super::mesh::{MeshPort, Message};
-use super::pace::Pace;
 use super::receive::{Drained, Entry, Inbox};
 use super::relaying::{Relaying, Surroundings};
 use super::stats::{DropReason, Snapshot};
@@ -28,6 +27,8 @@ use super::transmit::Transmit;
 use super::wake::Bell;
 
 pub const WAKER: Token = Token(usize::MAX);
+/// Shards that are guests on this one's thread have this token minus their number.
+pub const GUEST: Token = Token(usize::MAX - 1);
 /// Listeners have the tokens below, relay sockets those from here on.
 pub const RELAY_TOKEN_FIRST: usize = 1 << 16;
 
@@ -68,9 +69,6 @@ pub struct Shard {
     work_left: bool,
     /// Control had no room for an event.
     events_wait: bool,
-    pace: Pace,
-    /// When the last turn ended.
-    turn_ended: Instant,
     snapshot_due: Instant,
     stopping: bool,
 }
@@ -84,7 +82,7 @@ struct Readiness {
 }
 
 impl Shard {
-    pub fn new(links: Links, transmit: Transmit, inbox: Inbox, sfu: Sfu, relaying: Relaying, pace: Pace, now: Now) -> io::Result<Self> {
+    pub fn new(links: Links, transmit: Transmit, inbox: Inbox, sfu: Sfu, relaying: Relaying, now: Now) -> io::Result<Self> {
         for (at, listener) in transmit.listeners().iter().enumerate() {
             let fd = listener.socket.as_raw_fd();
             links.poll.registry().register(&mut SourceFd(&fd), Token(at), Interest::READABLE)?;
@@ -102,39 +100,64 @@ impl Shard {
             next_listener: 0,
             work_left: true,
             events_wait: false,
-            pace,
-            turn_ended: now.mono,
             snapshot_due: now.mono + SNAPSHOT_INTERVAL,
             stopping: false,
         })
     }
 
-    /// Runs until control says stop.
-    pub fn run(&mut self) {
-        let mut now = read_clock();
-        while !self.stopping {
-            self.wait(now.mono);
-            now = read_clock();
-            self.turn(now);
-        }
+    /// Its number.
+    pub fn index(&self) -> usize {
+        usize::from(self.links.shard.0)
+    }
+
+    pub fn registry(&self) -> &Registry {
+        self.links.poll.registry()
+    }
+
+    /// What another thread may wait for in its stead.
+    pub fn poll_fd(&self) -> RawFd {
+        self.links.poll.as_raw_fd()
+    }
+
+    /// Time outside of waits, since it began.
+    pub fn busy(&self) -> Duration {
+        self.transmit.stats.busy
+    }
+
+    /// Whether it runs on another shard's thread.
+    pub fn set_guest(&mut self, guest: bool) {
+        self.transmit.stats.guest = guest.into();
+    }
+
+    /// Control has said stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Something was left over for the next turn.
+    pub fn has_work(&self) -> bool {
+        self.work_left
+    }
+
+    /// Says goodbye and sends what is still to be sent.
+    pub fn finish(mut self) {
         self.transmit.with_dtls(|dtls, transmit| dtls.close_all(transmit));
         self.transmit.flush();
         self.publish();
     }
 
-    /// Waits until something is due, and notes which sockets have something.
-    fn wait(&mut self, last: Instant) {
-        if let Some(gather) = self.pace.gather(self.work_left) {
-            // Nobody need wake us meanwhile: the look at the rings below comes after it.
-            std::thread::sleep(gather);
-        }
-        let mut timeout = if self.work_left { Duration::ZERO } else { self.timeout(last) };
-        if !timeout.is_zero() {
-            self.links.bell.lie_down();
-            if !self.links.mesh.is_empty() || !self.links.mailbox.is_empty() {
-                timeout = Duration::ZERO;
-            }
-        }
+    /// Announces sleep. [`Shard::has_letters`] must be asked after it.
+    pub fn lie_down(&self) {
+        self.links.bell.lie_down();
+    }
+
+    /// Another thread has something for it.
+    pub fn has_letters(&self) -> bool {
+        !self.links.mesh.is_empty() || !self.links.mailbox.is_empty()
+    }
+
+    /// Waits for its sockets at most for `timeout`, and notes which have something.
+    pub fn look(&mut self, timeout: Duration) {
         let result = self.links.poll.poll(&mut self.poll_events, Some(timeout));
         self.links.bell.get_up();
         let stats = &mut self.transmit.stats;
@@ -162,8 +185,8 @@ impl Shard {
         }
     }
 
-    /// Until the next thing is due, from `last`, when the clock was last read: a turn's length too long, which no timer here minds.
-    fn timeout(&self, last: Instant) -> Duration {
+    /// When the next thing is due. `last` is when the last turn ended.
+    pub fn due(&self, last: Instant) -> Instant {
         let mut until = self.snapshot_due;
         let dtls = self.transmit.dtls.as_ref().and_then(|dtls| dtls.poll_timeout());
         let streams = self.transmit.streams.poll_timeout();
@@ -173,10 +196,11 @@ impl Shard {
         if self.events_wait {
             until = until.min(last + EVENT_RETRY);
         }
-        until.saturating_duration_since(last)
+        until
     }
 
-    fn turn(&mut self, now: Now) {
+    /// One turn. Says how many datagrams it found.
+    pub fn turn(&mut self, now: Now) -> u64 {
         self.work_left = false;
         let (sent_before, received_before) = (self.transmit.stats.packets_out, self.transmit.stats.packets_in);
         // First what control says: a client's first check is often here by the time its description is.
@@ -192,9 +216,8 @@ impl Shard {
         let wakes = self.links.mesh.ring();
         self.transmit.stats.wakes_sent += wakes;
         self.hand_out_events();
-        let received = self.transmit.stats.packets_in - received_before;
-        self.pace.note(now.mono.saturating_duration_since(self.turn_ended), received);
         self.measure(now, sent_before);
+        self.transmit.stats.packets_in - received_before
     }
 
     fn receive(&mut self) {
@@ -340,7 +363,6 @@ impl Shard {
 
     fn measure(&mut self, now: Now, sent_before: u64) {
         let end = Instant::now();
-        self.turn_ended = end;
         let spent = end.saturating_duration_since(now.mono);
         let stats = &mut self.transmit.stats;
         stats.busy += spent;

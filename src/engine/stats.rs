@@ -168,6 +168,8 @@ pub struct Stats {
     pub mesh_out: u64,
     /// Time outside of waits.
     pub busy: Duration,
+    /// 1 while the shard runs on another shard's thread.
+    pub guest: u64,
     /// Relay sockets that are open.
     pub relay_sockets: u64,
     /// DTLS clients of TURN, those whose handshake goes on included.
@@ -212,6 +214,7 @@ impl Stats {
             mesh_in: 0,
             mesh_out: 0,
             busy: Duration::ZERO,
+            guest: 0,
             relay_sockets: 0,
             dtls_clients: 0,
             dtls_handshakes: 0,

@@ -48,6 +48,10 @@ pub struct ReceiveSlots {
     headers: Vec<mmsghdr>,
 }
 
+// SAFETY: the pointers in `iovecs` and `headers` are set anew before each call and followed only within it: between calls, when the
+// value may move to another thread, they mean nothing.
+unsafe impl Send for ReceiveSlots {}
+
 /// What the kernel says of one slot.
 #[derive(Clone, Debug)]
 pub struct Received {
@@ -177,6 +181,9 @@ pub struct SendSlots {
     iovecs: Vec<iovec>,
     headers: Vec<mmsghdr>,
 }
+
+// SAFETY: as for `ReceiveSlots`.
+unsafe impl Send for SendSlots {}
 
 struct MessageSlot {
     name: Name,

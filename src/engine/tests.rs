@@ -2,6 +2,7 @@
 
 mod client;
 mod dtls;
+mod hosts;
 mod large;
 mod media;
 mod relays;
