@@ -233,6 +233,7 @@ fn sfu(out: &mut Out<'_>, reading: &Reading) -> fmt::Result {
         ("pointsman_sfu_retransmitted_packets", "Packets sent again to subscribers", |s| s.sfu.retransmitted),
         ("pointsman_sfu_rtx_packets_received", "Packets that publishers sent again", |s| s.sfu.rtx_in),
         ("pointsman_sfu_stray_datagrams", "Datagrams of other shards' participants that were handed on", |s| s.sfu.strays),
+        ("pointsman_sfu_probe_packets", "RTP packets sent only to find out whether more gets through", |s| s.sfu.probe_packets),
         ("pointsman_sfu_padding_bytes", "Padding added so that packets leave as trains", |s| s.sfu.padding_bytes),
         ("pointsman_sfu_layer_switches", "Times that a downtrack changed its layer", |s| s.sfu.layer_switches),
         ("pointsman_sfu_connected", "DTLS handshakes completed", |s| s.sfu.connected),

@@ -6,6 +6,7 @@
 //! Its SSRC, sequence numbers, timestamps and picture ids go on whatever the source does, so a source changes without SDP.
 
 mod header;
+mod probe;
 
 use std::time::{Duration, Instant};
 

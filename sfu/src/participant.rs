@@ -34,8 +34,6 @@ pub struct Participant {
     pub downtracks: Vec<Downtrack>,
     /// Downtracks that have packets in this flush.
     pub due: Vec<u16>,
-    /// Transport-wide number of the next packet to the client.
-    pub transport_sequence: u16,
     /// What the path to the client carries.
     pub bandwidth: Estimator,
     /// This host's time minus the client's NTP time, in µs: least seen, so nearly without the way.
@@ -97,8 +95,7 @@ impl Participant {
             extensions: ExtensionIds::default(),
             downtracks: Vec::new(),
             due: Vec::new(),
-            transport_sequence: 1,
-            bandwidth: Estimator::new(&config.bandwidth),
+            bandwidth: Estimator::new(&config.bandwidth, now.mono),
             clock_distance: None,
             feedback_ssrc: (random >> 20) as u32 | 1,
             timer: None,

@@ -66,6 +66,12 @@ impl Sequencer {
         Ok(Some(entry.sent))
     }
 
+    /// What went out as `out_sequence`.
+    pub fn find(&self, out_sequence: u16) -> Option<Sent> {
+        let entry = self.ring.get(usize::from(out_sequence) & (self.capacity - 1))?;
+        (entry.at_ms != 0 && entry.out_sequence == out_sequence).then_some(entry.sent)
+    }
+
     fn ms(&self, now: Instant) -> u32 {
         (now.saturating_duration_since(self.origin).as_millis() as u32).wrapping_add(1).max(1)
     }

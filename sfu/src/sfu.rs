@@ -8,6 +8,7 @@
 //! A turn is any number of the inputs, then one `flush`.
 
 mod arrive;
+mod bandwidth;
 mod forward;
 mod mesh;
 mod publications;

@@ -226,6 +226,8 @@ pub struct Stats {
     pub rtx_in: u64,
     /// Bytes of padding added so that packets leave as trains.
     pub padding_bytes: u64,
+    /// RTP packets sent only to find out whether more gets through.
+    pub probe_packets: u64,
     /// Times that a downtrack changed its layer.
     pub layer_switches: u64,
     /// DTLS handshakes completed.

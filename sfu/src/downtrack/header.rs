@@ -84,6 +84,11 @@ impl Template {
         self.len - value.len()
     }
 
+    /// A transport-wide sequence number is among the elements.
+    pub fn is_numbered(&self) -> bool {
+        self.transport_sequence_at.is_some()
+    }
+
     /// Length of the header with the elements that `carried` adds.
     pub fn header_len(&self, carried: &Carried) -> usize {
         if *carried == Carried::NONE {

@@ -91,6 +91,16 @@ impl RtpMunger {
         self.highest_in = sequence;
     }
 
+    /// The highest number sent, roll-overs counted.
+    pub fn newest(&self) -> u64 {
+        self.highest_out
+    }
+
+    /// The timestamp of the newest packet sent.
+    pub fn newest_timestamp(&self) -> u32 {
+        self.last_timestamp
+    }
+
     /// `out_sequence` with roll-overs counted. `None` when it was not sent yet.
     pub fn extend(&self, out_sequence: u16) -> Option<u64> {
         let behind = (self.highest_out as u16).wrapping_sub(out_sequence);

@@ -134,13 +134,15 @@ impl Sfu {
                 continue;
             };
             let padding = group.padding(&desk.items, at);
-            let transport_sequence = participant.transport_sequence;
+            let transport_sequence = participant.bandwidth.next_sequence();
             let packet = fresh.packet.bytes();
             let departure = Departure { transport_sequence, unix: now.unix, padding };
             match downtrack.write(outbound, slot, &item.planned, &fresh.facts, packet, departure) {
                 Ok(len) => {
                     out.commit(len);
-                    participant.transport_sequence = transport_sequence.wrapping_add(1);
+                    if downtrack.is_numbered() {
+                        participant.bandwidth.sent(now.mono, len);
+                    }
                     stats.forwarded += 1;
                     stats.packets_out += 1;
                     stats.bytes_out += len as u64;

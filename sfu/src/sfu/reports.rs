@@ -8,7 +8,7 @@ use crate::downtrack::Departure;
 use crate::participant::drop_reason;
 use crate::participant::report::{COMPOUND_LEN_MAX, send_compound};
 use crate::publication::{Origin, Publication};
-use crate::{DropReason, Egress, Event, MeshMessage, PACKET_LEN_MAX, ParticipantId};
+use crate::{DropReason, Egress, MeshMessage, PACKET_LEN_MAX, ParticipantId};
 
 impl Sfu {
     pub(super) fn take_reports(&mut self, now: Now, index: u32, bytes: &[u8], out: &mut impl Egress) -> Result<(), DropReason> {
@@ -48,9 +48,16 @@ impl Sfu {
             Packet::Nack(nack) => self.send_again(now, index, &nack, out),
             Packet::Pli { sender: _, media } => self.keyframe_lost(now, index, media, out),
             Packet::Fir(fir) => fir.entries().for_each(|entry| self.keyframe_lost(now, index, entry.ssrc, out)),
-            // Bandwidth estimation will read these. A BYE is told by the transport or by control, too.
-            Packet::TransportCc(_) | Packet::Remb(_) | Packet::ExtendedReport(_) => {}
-            Packet::Description(_) | Packet::Bye(_) | Packet::Other { .. } => {}
+            Packet::TransportCc(feedback) => {
+                participant.bandwidth.transport_cc(now.mono, &feedback);
+                self.estimated(now, index);
+            }
+            Packet::Remb(remb) => {
+                participant.bandwidth.remb(remb.bitrate_bps);
+                self.estimated(now, index);
+            }
+            // A BYE is told by the transport or by control, too.
+            Packet::ExtendedReport(_) | Packet::Description(_) | Packet::Bye(_) | Packet::Other { .. } => {}
         }
     }
 
@@ -83,12 +90,14 @@ impl Sfu {
                 stats.drops.count(DropReason::EgressFull);
                 continue;
             };
-            let transport_sequence = participant.transport_sequence;
+            let transport_sequence = participant.bandwidth.next_sequence();
             let departure = Departure { transport_sequence, unix: now.unix, padding: 0 };
             match downtrack.write(outbound, slot, &planned, facts, packet.bytes(), departure) {
                 Ok(len) => {
                     out.commit(len);
-                    participant.transport_sequence = transport_sequence.wrapping_add(1);
+                    if downtrack.is_numbered() {
+                        participant.bandwidth.sent(now.mono, len);
+                    }
                     stats.retransmitted += 1;
                     stats.packets_out += 1;
                     stats.bytes_out += len as u64;
@@ -176,21 +185,13 @@ impl Sfu {
             participant.send_feedback(now, &self.config, &mut self.stats, out);
             if participant.reports_due.is_some_and(|due| due <= now.mono) {
                 participant.reports_due = Some(now.mono + self.config.report_look_interval);
+                participant.bandwidth.look(now.mono);
                 self.send_reports(now, index, out);
+                self.estimated(now, index);
             }
-            self.tell_estimate(now, index);
+            self.send_padding(now, index, out);
         }
         self.drain_transport(now, index);
-    }
-
-    /// Tells control when the estimate toward a participant has changed.
-    fn tell_estimate(&mut self, now: Now, index: u32) {
-        if let Some(participant) = self.participants.get_mut(index as usize)
-            && let Some(estimate_bps) = participant.bandwidth.news(now.mono)
-        {
-            let participant = participant.id;
-            self.push_event(Event::Estimate { participant, estimate_bps });
-        }
     }
 
     /// Sender reports of the downtracks for which one is due, and a receiver report.
