@@ -33,7 +33,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The file, if it is coturn's. One that cannot be read is left to those who say why.
-fn coturn_file(path: &Path) -> Option<File> {
+pub(super) fn coturn_file(path: &Path) -> Option<File> {
     let text = String::from_utf8_lossy(&fs::read(path).ok()?).into_owned();
     let named = path.extension().is_some_and(|extension| extension == "conf");
     let toml = path.extension().is_some_and(|extension| extension == "toml");

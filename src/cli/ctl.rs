@@ -21,10 +21,10 @@ const TOKEN_LIFETIME_S: u64 = 60;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The server's configuration: its `[keys]` sign the request, its `http` listener is asked
+    /// The server's configuration, whose `[keys]` sign the request; or its turnserver.conf, whose cli-password does
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// Where the server's `http` listener is; the first one of the configuration when missing
+    /// Where the server's `ctl` or `http` listener is; the first one of the configuration when missing
     #[arg(long, value_name = "URL", global = true)]
     url: Option<String>,
     /// The API key that signs; the alphabetically first one when missing
@@ -70,13 +70,25 @@ enum Turn {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = super::load(arguments.config.as_deref(), Config::default(), true)?.config;
+    let config = config(arguments)?;
     let server = Server::new(arguments, &config)?;
     let What::Turn(turn) = &arguments.what;
     match turn {
         Turn::List { user, realm, json } => server.list(user.as_deref(), realm.as_deref(), *json),
         Turn::Kill { ids } => ids.iter().try_for_each(|id| server.kill(id)),
         Turn::Quotas { json } => server.quotas(*json),
+    }
+}
+
+/// What the server was started with: `pointsman.toml`, or coturn's `turnserver.conf`.
+fn config(arguments: &Arguments) -> Result<Config, Failure> {
+    let Some(file) = arguments.config.as_deref().and_then(super::check::coturn_file) else {
+        return Ok(super::load(arguments.config.as_deref(), Config::default(), true)?.config);
+    };
+    let config = super::turnserver::config(&file)?;
+    match config.listen.ctl.is_empty() {
+        true => Err(Failure::Operator(format!("{} has no cli-password, or no-cli: the server takes no questions", file.name))),
+        false => Ok(config),
     }
 }
 
@@ -89,7 +101,7 @@ struct Server {
 
 impl Server {
     fn new(arguments: &Arguments, config: &Config) -> Result<Self, Failure> {
-        let url = match (&arguments.url, config.listen.http.first()) {
+        let url = match (&arguments.url, config.listen.ctl.iter().chain(&config.listen.http).next()) {
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
             (None, Some(address)) => format!("http://{}", crate::config::reachable(*address)),
             (None, None) => {

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use nix::unistd::{Gid, Group, Uid, User, daemon, setgid, setgroups, setuid};
 
+use crate::config::Config;
 use crate::control::{self, Relay, Role};
 use crate::coturn::options::{Argument, Group as OptionGroup, OPTIONS};
-use crate::coturn::{CommandLine, FileWish, Host, LogSettings, Notice, PIDFILE_DEFAULT, Plan, Process, Verbosity, Weight, collect, open};
+use crate::coturn::{
+    CommandLine, File, FileWish, Host, LogSettings, Notice, PIDFILE_DEFAULT, Plan, Process, Verbosity, Weight, collect, open,
+};
 use crate::failure::Failure;
 use crate::logging::{CLOCK_DEFAULT, Facility, Log, LogFile, Naming, Stamp, Syslog};
 
@@ -51,6 +54,12 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
         let _ = fs::remove_file(file);
     }
     ended
+}
+
+/// What a file alone comes to, for those who ask the server that runs with it.
+pub(super) fn config(file: &File) -> Result<Config, Failure> {
+    let none = CommandLine::read(&[]).map_err(|misuse| Failure::Other(misuse.to_string()))?;
+    Ok(collect(Some(file), &none).plan(&Host::this()).config)
 }
 
 /// What a command line and its file come to, and all there is to say about them.

@@ -65,6 +65,9 @@ pub struct Listen {
     pub proxy: Vec<SocketAddr>,
     /// Plain HTTP and WebSocket, for a reverse proxy and for monitoring. Loopback by default.
     pub http: Vec<SocketAddr>,
+    /// The API for operators alone, on loopback only: where `pointsman ctl` asks a server whose `http` others reach, too (coturn:
+    /// `cli-ip`, `cli-port`).
+    pub ctl: Vec<SocketAddr>,
 }
 
 impl Default for Listen {
@@ -77,6 +80,7 @@ impl Default for Listen {
             dtls: true,
             proxy: Vec::new(),
             http: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            ctl: Vec::new(),
         }
     }
 }
@@ -180,7 +184,7 @@ impl Config {
         let on = |port| ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect::<Vec<_>>();
         Self {
             public_ip: PublicIp::List(ips.clone()),
-            listen: Listen { udp: on(3478), tcp: on(3478), tls: on(5349), dtls: true, proxy: Vec::new(), http: on(8080) },
+            listen: Listen { udp: on(3478), tcp: on(3478), tls: on(5349), dtls: true, proxy: Vec::new(), http: on(8080), ctl: Vec::new() },
             turn: Turn { allowed_peers: loopback, ..Turn::default() },
             ..Self::default()
         }
@@ -228,13 +232,14 @@ impl Config {
         let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, keys, log } = self;
         reader.section("", |top| top.set("public_ip", public_ip));
         reader.section("listen", |section| {
-            let Listen { udp, tcp, tls, dtls, proxy, http } = listen;
+            let Listen { udp, tcp, tls, dtls, proxy, http, ctl } = listen;
             section.set("udp", udp);
             section.set("tcp", tcp);
             section.set("tls", tls);
             section.set("dtls", dtls);
             section.set("proxy", proxy);
             section.set("http", http);
+            section.set("ctl", ctl);
         });
         reader.section("tls", |section| {
             let Tls { certificate, key, client_authorities, host, only_tls_1_3, ciphers, handshake_timeout, handshakes_max } = tls;
@@ -276,6 +281,9 @@ impl Config {
         }
         if udp_needed && self.listen.udp.is_empty() {
             reader.problem("listen", "udp", "`udp`: at least one address is needed, media goes over it");
+        }
+        if self.listen.ctl.iter().any(|address| !address.ip().is_loopback()) {
+            reader.problem("listen", "ctl", "`ctl`: only loopback addresses, what is said there is not encrypted");
         }
         match (&self.tls.certificate, &self.tls.key) {
             (Some(_), None) => reader.problem("tls", "certificate", "[tls] has a `certificate` but no `key`"),

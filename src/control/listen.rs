@@ -1,7 +1,7 @@
 //! The TCP listeners: accepts, tells protocols apart by their first byte, serves HTTP, and hands TURN to the shards.
 //!
 //! ```text
-//! http ───────────────────────────────▶ HTTP
+//! http, ctl ──────────────────────────▶ HTTP
 //! proxy ──▶ PROXY header ─┐
 //! tcp ────────────────────┴▶ 0x16 ──▶ TLS ─┐
 //!                          └▶ otherwise ───┼▶ a letter ──▶ HTTP
@@ -58,6 +58,8 @@ pub struct Bound {
 pub struct Serving {
     /// On the `http` listeners.
     pub internal: Router,
+    /// On the `ctl` listeners.
+    pub operators: Router,
     /// On the `tcp`, `tls` and `proxy` listeners; `None`: no HTTP there.
     pub public: Option<Router>,
     /// Where TURN clients go.
@@ -83,12 +85,13 @@ pub fn bind_all(config: &Config) -> Result<Vec<Bound>, Failure> {
         (ListenerKind::Tcp, &listen.tcp),
         (ListenerKind::Tls, &listen.tls),
         (ListenerKind::Proxy, &listen.proxy),
+        (ListenerKind::Ctl, &listen.ctl),
     ];
     let wanted = keys.iter().flat_map(|(kind, addresses)| addresses.iter().map(move |address| (*kind, *address)));
     wanted
         .map(|(kind, address)| {
             // What serves operators is not for the network that the device is on.
-            let device = config.engine.listen_device.as_deref().filter(|_| kind != ListenerKind::Http);
+            let device = config.engine.listen_device.as_deref().filter(|_| !matches!(kind, ListenerKind::Http | ListenerKind::Ctl));
             bind(address, device)
                 .map(|socket| Bound { kind, address: socket.local_addr().unwrap_or(address), socket })
                 .map_err(|error| bind_failure(&format!("{address}/tcp"), kind.key(), &error.to_string(), error.kind()))
@@ -170,8 +173,10 @@ async fn serve_stream(
     serving: &Serving,
     handshakes: &Semaphore,
 ) -> Result<(), DropReason> {
-    if kind == ListenerKind::Http {
-        return serve_http(stream, peer, &serving.internal, serving).await;
+    match kind {
+        ListenerKind::Http => return serve_http(stream, peer, &serving.internal, serving).await,
+        ListenerKind::Ctl => return serve_http(stream, peer, &serving.operators, serving).await,
+        ListenerKind::Tcp | ListenerKind::Tls | ListenerKind::Proxy => {}
     }
     let Ok(local) = stream.local_addr() else { return Ok(()) };
     let mut ends = Ends { client: peer, server: local };

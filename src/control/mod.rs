@@ -114,7 +114,7 @@ fn engine_config(config: &Config, addresses: &Addresses, certificate: Option<&Ce
     }
     let mut turn = config.turn.server_config(&addresses.relay, &addresses.public, addresses.own(&config.listen.udp));
     // Relays reach no page and no administration.
-    turn.peers.never.extend(&config.listen.http);
+    turn.peers.never.extend(config.listen.http.iter().chain(&config.listen.ctl));
     let user_database::Config { database, statistics, .. } = &config.turn.database;
     turn.peers.never.extend([database, statistics].into_iter().flatten().flat_map(Database::socket_addresses));
     // Metrics count allocations that have ended, and a Redis may be told of all.
@@ -235,17 +235,20 @@ impl Server<'_> {
         let path = self.alone.as_ref().map_or("/metrics", Alone::metrics_path);
         let keys = self.config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
         let api = TurnApi { shards: Box::new(self.engine.mailboxes()), ledger: self.engine.ledger(), keys };
-        let operator = operator_routes(Arc::clone(health), metrics, path).merge(turn_api::router(api));
-        let (internal, public) = match &self.alone {
-            Some(_) => (operator.merge(alone::health_route()), alone::public_routes()),
+        let (operator, api) = (operator_routes(Arc::clone(health), metrics, path), turn_api::router(api));
+        let (internal, operators, public) = match &self.alone {
+            // Scrapers reach the metrics, and they are no operators.
+            Some(_) => (operator.merge(alone::health_route()), api, alone::public_routes()),
             None => {
-                let internal = self.signal.router().merge(operator).merge(self.signal.api_router());
+                let api = api.merge(self.signal.api_router());
+                let internal = self.signal.router().merge(operator).merge(api.clone());
                 let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
-                (internal, public)
+                (internal, api, public)
             }
         };
         Serving {
             internal: bounded(internal, http.request_timeout),
+            operators: bounded(operators, http.request_timeout),
             public: Some(bounded(public, http.request_timeout)),
             turn: TurnClients::new(self.engine.mailboxes(), streams.connections_max, streams.connections_per_address_max),
             certificate: self.certificate.clone(),

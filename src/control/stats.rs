@@ -13,10 +13,12 @@ pub enum ListenerKind {
     Tls,
     /// Connections that begin with a PROXY protocol header.
     Proxy,
+    /// For operators.
+    Ctl,
 }
 
 impl ListenerKind {
-    pub const ALL: [Self; 4] = [Self::Http, Self::Tcp, Self::Tls, Self::Proxy];
+    pub const ALL: [Self; 5] = [Self::Http, Self::Tcp, Self::Tls, Self::Proxy, Self::Ctl];
 
     /// As in the configuration.
     pub const fn key(self) -> &'static str {
@@ -25,6 +27,7 @@ impl ListenerKind {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
             Self::Proxy => "proxy",
+            Self::Ctl => "ctl",
         }
     }
 }

@@ -46,7 +46,7 @@ fn refusals(settings: &Settings, mut refuse: impl FnMut(&str)) {
     if settings.no_auth && (settings.lt_cred_mech || settings.use_auth_secret) {
         refuse("lt-cred-mech (or a secret) and no-auth cannot both be meant");
     }
-    if settings.allow_loopback_peers && settings.cli && !settings.cli_password {
+    if settings.allow_loopback_peers && settings.cli && settings.cli_password.is_none() {
         refuse("allow-loopback-peers needs no-cli or a cli-password: coturn's telnet interface would be open to clients");
     }
     if settings.min_port == 0 || settings.min_port > settings.max_port {

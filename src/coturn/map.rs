@@ -1,9 +1,11 @@
 //! From coturn's settings to ours.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::hmac;
 use pointsman_turn::config::{self as turn, DefaultFamily, Secret};
 use pointsman_turn::{AddressRange, PeerDefault, PeerRules};
 
@@ -73,7 +75,8 @@ impl Mapper<'_> {
         let ips = self.listening_ips();
         let tls = self.tls();
         let listen = self.listen(&ips, tls.certificate.is_some());
-        let mut config = Config { public_ip: PublicIp::List(ips.clone()), listen, tls, ..Config::default() };
+        let keys = if listen.ctl.is_empty() { BTreeMap::new() } else { self.settings.cli_password.iter().map(operators_key).collect() };
+        let mut config = Config { public_ip: PublicIp::List(ips.clone()), listen, tls, keys, ..Config::default() };
         self.engine(&mut config);
         self.relay(&mut config, &ips);
         self.users(&mut config);
@@ -171,7 +174,23 @@ impl Mapper<'_> {
         if udp.is_empty() && tcp.is_empty() && tls.is_empty() && proxy.is_empty() {
             self.note(Weight::Error, "nothing is left to listen on");
         }
-        Listen { udp, tcp, tls, dtls: !s.no_dtls, proxy, http: self.metrics() }
+        Listen { udp, tcp, tls, dtls: !s.no_dtls, proxy, http: self.metrics(), ctl: self.ctl() }
+    }
+
+    /// coturn's telnet interface becomes the API that `pointsman ctl` asks: not without a password, and on loopback only, since neither
+    /// is encrypted.
+    fn ctl(&mut self) -> Vec<SocketAddr> {
+        let s = self.settings;
+        let address = SocketAddr::new(s.cli_ip, s.cli_port);
+        if !s.cli || s.cli_password.is_none() {
+            return Vec::new();
+        }
+        if !s.cli_ip.is_loopback() {
+            self.note(Weight::Warning, format!("cli-ip: {} is no loopback address: nothing is opened for `pointsman ctl`", s.cli_ip));
+            return Vec::new();
+        }
+        self.note(Weight::Note, format!("`pointsman ctl --config FILE turn list` asks at {address}; there is no telnet"));
+        vec![address]
     }
 
     fn metrics(&self) -> Vec<SocketAddr> {
@@ -231,7 +250,7 @@ impl Mapper<'_> {
             allowed: s.allowed_peers.iter().filter_map(range).chain(behind_nat).collect(),
             denied: s.denied_peers.iter().filter_map(range).collect(),
             // Clients must not reach our own back doors through us.
-            never: config.listen.http.clone(),
+            never: config.listen.http.iter().chain(&config.listen.ctl).copied().collect(),
         };
     }
 
@@ -404,6 +423,15 @@ impl Mapper<'_> {
             metrics_of_users: s.prometheus_username_labels,
         }
     }
+}
+
+/// The API key that the cli's password stands for, as it stands in the file, hashed or not: who can read it there may ask. What is
+/// signed with it tells nothing of the password but by guessing, so it does not leave loopback.
+fn operators_key(password: &crate::config::Secret) -> (String, crate::config::Secret) {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, password.expose().as_bytes());
+    let tag = hmac::sign(&key, b"pointsman ctl");
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    ("cli".to_owned(), crate::config::Secret::new(hex))
 }
 
 /// With the password as the key in that file opens it, when there is such a file.

@@ -233,12 +233,12 @@ options! {
     UdpAlternateServer Redirection Works Required ["udp-alternate-server"] => "as alternate-server, for UDP clients only";
     TcpAlternateServer Redirection Works Required ["tcp-alternate-server"] => "as alternate-server, for TCP clients only";
 
-    Cli Administration Nothing Switch ["cli"] => "there is no telnet interface: `pointsman ctl turn` lists and ends allocations";
-    NoCli Administration Works Switch ["no-cli"] => "there is no telnet interface";
-    CliIp Administration Nothing Required ["cli-ip"] => "there is no telnet interface";
-    CliPort Administration Nothing Required ["cli-port"] => "there is no telnet interface";
-    CliPassword Administration Nothing Required ["cli-password"] => "there is no telnet interface";
-    CliMaxOutputSessions Administration Nothing Required ["cli-max-output-sessions"] => "there is no telnet interface";
+    Cli Administration Works Switch ["cli"] => "with cli-password: `pointsman ctl --config FILE turn` lists and ends allocations";
+    NoCli Administration Works Switch ["no-cli"] => "nothing is opened for `pointsman ctl`";
+    CliIp Administration Works Required ["cli-ip"] => "loopback address where `pointsman ctl` asks; 127.0.0.1";
+    CliPort Administration Works Required ["cli-port"] => "5766";
+    CliPassword Administration Works Required ["cli-password"] => "key of `pointsman ctl`; without it nothing is opened";
+    CliMaxOutputSessions Administration Nothing Required ["cli-max-output-sessions"] => "`pointsman ctl turn list` shows all";
     WebAdmin Administration Nothing Switch ["web-admin"] => "there are no administration pages: `pointsman ctl turn` and turnadmin do their work";
     WebAdminIp Administration Nothing Required ["web-admin-ip"] => "there are no administration pages";
     WebAdminPort Administration Nothing Required ["web-admin-port"] => "there are no administration pages";

@@ -1,6 +1,6 @@
 //! All that a coturn configuration says, in coturn's own terms: defaults, then the file, then the command line.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use super::notice::{Notice, Place, Weight};
@@ -146,7 +146,9 @@ pub struct Settings {
     pub tls_alternates: Vec<SocketAddr>,
 
     pub cli: bool,
-    pub cli_password: bool,
+    pub cli_ip: IpAddr,
+    pub cli_port: u16,
+    pub cli_password: Option<Secret>,
 
     pub prometheus: bool,
     pub prometheus_port: u16,
@@ -238,7 +240,9 @@ impl Default for Settings {
             tcp_alternates: Vec::new(),
             tls_alternates: Vec::new(),
             cli: true,
-            cli_password: false,
+            cli_ip: Ipv4Addr::LOCALHOST.into(),
+            cli_port: 5766,
+            cli_password: None,
             prometheus: false,
             prometheus_port: 9641,
             prometheus_address: None,
@@ -490,15 +494,14 @@ impl Collector {
                 said.push(&mut s.tls_alternates, value::endpoint(value, Some(5349)), "address, with or without a port")
             }
 
-            Name::Cli => {
-                s.cli = said.truth();
-                said.not_here();
-            }
+            Name::Cli => s.cli = said.truth(),
             Name::NoCli => s.cli = !said.truth(),
-            Name::CliPassword => {
-                s.cli_password = !value.is_empty();
-                said.not_here();
-            }
+            Name::CliIp => match value::ip(value) {
+                Some(ip) => s.cli_ip = ip,
+                None => said.note(Weight::Error, format_args!("{} is no IP address", super::shown(value))),
+            },
+            Name::CliPort => s.cli_port = said.port(s.cli_port),
+            Name::CliPassword => s.cli_password = Some(said.secret()).filter(|password| !password.expose().is_empty()),
 
             // coturn does not read the value of this one.
             Name::Prometheus => s.prometheus = true,
@@ -580,8 +583,6 @@ impl Collector {
             | Name::Tlsv1_1
             | Name::RawPublicKeys
             | Name::NoLoopbackPeers
-            | Name::CliIp
-            | Name::CliPort
             | Name::CliMaxOutputSessions
             | Name::WebAdmin
             | Name::WebAdminIp

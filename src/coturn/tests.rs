@@ -57,7 +57,7 @@ fn every_option_is_taken_or_told_of() {
 /// A value of the right kind that is not the default.
 fn sample(option: Name) -> &'static str {
     match option {
-        Name::ListeningIp | Name::RelayIp | Name::ExternalIp | Name::PrometheusAddress => "192.0.2.1",
+        Name::ListeningIp | Name::RelayIp | Name::ExternalIp | Name::CliIp | Name::PrometheusAddress => "192.0.2.1",
         Name::DeniedPeerIp | Name::AllowedPeerIp => "10.0.0.0-10.255.255.255",
         Name::AuxServer => "192.0.2.1:33478",
         Name::AlternateServer | Name::TlsAlternateServer | Name::UdpAlternateServer | Name::TcpAlternateServer => "192.0.2.1",
@@ -72,7 +72,7 @@ fn sample(option: Name) -> &'static str {
 
 /// Switches that ask for what is the default.
 fn same_as_default(option: Name) -> bool {
-    matches!(option, Name::Rfc5780 | Name::NoSoftwareAttribute)
+    matches!(option, Name::Cli | Name::Rfc5780 | Name::NoSoftwareAttribute)
 }
 
 #[test]

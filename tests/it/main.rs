@@ -7,4 +7,5 @@ mod databases;
 mod relay;
 mod serve;
 mod tidy;
+mod turnserver;
 mod users;

@@ -1,7 +1,7 @@
 //! The relay at the wire: the real binary on loopback, and a client that sends what it is told, right or wrong.
 
 mod attacks;
-mod client;
+pub mod client;
 mod exhaustion;
 mod streams;
 mod witnesses;
@@ -173,7 +173,7 @@ impl Drop for Server {
 }
 
 /// Writes a certificate and its key; their paths.
-fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+pub fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
@@ -182,14 +182,14 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
 }
 
 /// A peer beyond the relay.
-fn peer(ip: &str) -> UdpSocket {
+pub fn peer(ip: &str) -> UdpSocket {
     let socket = UdpSocket::bind((ip.parse::<IpAddr>().unwrap(), 0)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     socket
 }
 
 /// What arrives at a socket within `wait`, if anything does.
-fn arrives(socket: &UdpSocket, wait: Duration) -> Option<(Vec<u8>, SocketAddr)> {
+pub fn arrives(socket: &UdpSocket, wait: Duration) -> Option<(Vec<u8>, SocketAddr)> {
     socket.set_read_timeout(Some(wait)).unwrap();
     let mut bytes = [0; 2048];
     let (len, from) = socket.recv_from(&mut bytes).ok()?;

@@ -38,6 +38,7 @@ impl World {
         let counters = Arc::new(Counters::default());
         let serving = Arc::new(Serving {
             internal: page.clone(),
+            operators: page.clone(),
             public: http.then_some(page),
             turn: TurnClients::new(engine.mailboxes(), 8, 8),
             certificate: Certificate::from_files(&tls).unwrap().map(Arc::new),

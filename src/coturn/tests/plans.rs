@@ -73,3 +73,21 @@ fn sealed_password_of_mysql_is_opened() {
     let warned = told(&read("secret-key-file=/key\nno-auth\n", ""), Weight::Warning).join("\n");
     assert!(warned.contains("there is none"), "{warned}");
 }
+
+#[test]
+fn a_cli_password_opens_the_operators_port_on_loopback_only() {
+    let open = |text: &str| {
+        let config = plan(&format!("{text}no-auth\n")).config;
+        assert_eq!(config.keys.is_empty(), config.listen.ctl.is_empty());
+        assert!(config.listen.ctl.iter().all(|address| config.turn.server.peers.never.contains(address)), "clients must not reach it");
+        config.listen.ctl.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(open("cli-password=hush\n"), ["127.0.0.1:5766"]);
+    assert_eq!(open("cli-password=hush\ncli-ip=::1\ncli-port=5767\n"), ["[::1]:5767"]);
+    for closed in ["", "cli\n", "cli-password=\n", "cli-password=hush\nno-cli\n", "cli-password=hush\ncli-ip=192.0.2.1\n"] {
+        assert!(open(closed).is_empty(), "{closed}");
+    }
+    let key = |text: &str| plan(text).config.keys["cli"].expose().to_owned();
+    let hush = key("cli-password=hush\n");
+    assert!(hush.len() >= crate::config::KEY_SECRET_LEN_MIN && !hush.contains("hush") && hush != key("cli-password=hash\n"));
+}

@@ -13,8 +13,7 @@ fn judged(text: &str) -> (Collector, Vec<String>, Vec<String>) {
 
 #[test]
 fn nextcloud_talk() {
-    let text = "listening-port=3478\nfingerprint\nuse-auth-secret\nstatic-auth-secret=a long secret\nrealm=cloud.example.org\n\
-                total-quota=0\nbps-capacity=0\nstale-nonce\nno-multicast-peers\nno-loopback-peers\n";
+    let text = include_str!("samples/nextcloud_talk.conf");
     let (collector, errors, passed) = judged(text);
     assert!(errors.is_empty(), "{errors:?}");
     assert!(passed.len() == 1 && passed[0].contains("no-loopback-peers"), "{passed:?}");
@@ -23,10 +22,7 @@ fn nextcloud_talk() {
 
 #[test]
 fn matrix_synapse() {
-    let text = "use-auth-secret\nstatic-auth-secret=another secret\nrealm=turn.matrix.example.org\nno-tcp-relay\n\
-                denied-peer-ip=10.0.0.0-10.255.255.255\ndenied-peer-ip=192.168.0.0-192.168.255.255\ndenied-peer-ip=172.16.0.0-172.31.255.255\n\
-                no-multicast-peers\ndenied-peer-ip=::1\nallowed-peer-ip=10.0.0.1\nuser-quota=12 # streams of one call\ntotal-quota=1200\n\
-                external-ip=203.0.113.7\nexternal-ip=2001:db8::7\n";
+    let text = include_str!("samples/matrix_synapse.conf");
     let (collector, errors, passed) = judged(text);
     assert!(errors.is_empty() && passed.is_empty(), "{errors:?} {passed:?}");
     assert_eq!((collector.settings.denied_peers.len(), collector.settings.externals.len()), (4, 2));
@@ -34,10 +30,7 @@ fn matrix_synapse() {
 
 #[test]
 fn jitsi() {
-    let text = "use-auth-secret\nkeep-address-family\nstatic-auth-secret=generated\nrealm=meet.example.org\ncert=/etc/jitsi/meet.crt\n\
-                pkey=/etc/jitsi/meet.key\nno-multicast-peers\nno-cli\nno-loopback-peers\nno-tcp-relay\nno-tcp\nlistening-port=3478\n\
-                tls-listening-port=5349\nno-tlsv1\nno-tlsv1_1\n\
-                cipher-list=ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256\ndenied-peer-ip=0.0.0.0-0.255.255.255\nsyslog\n";
+    let text = include_str!("samples/jitsi.conf");
     let (collector, errors, passed) = judged(text);
     assert!(errors.is_empty(), "{errors:?}");
     assert!(passed.iter().all(|notice| notice.contains("no-loopback-peers")), "{passed:?}");
@@ -46,10 +39,7 @@ fn jitsi() {
 
 #[test]
 fn bigbluebutton() {
-    let text = "listening-port=3478\ntls-listening-port=443\nlistening-ip=192.0.2.10\nrelay-ip=192.0.2.10\nmin-port=32769\nmax-port=65535\n\
-                verbose\nfingerprint\nlt-cred-mech\nuse-auth-secret\nstatic-auth-secret=shared\nrealm=turn.example.org\n\
-                cert=/etc/turnserver/fullchain.pem\npkey=/etc/turnserver/privkey.pem\ncipher-list=\"ECDHE-RSA-AES256-GCM-SHA384\"\n\
-                dh-file=/etc/turnserver/dhp.pem\nkeep-address-family\nno-cli\nno-tlsv1\nno-tlsv1_1\nlog-file=/var/log/turnserver/coturn.log\n";
+    let text = include_str!("samples/bigbluebutton.conf");
     let (collector, errors, passed) = judged(text);
     assert!(errors.is_empty() && passed.is_empty(), "{errors:?} {passed:?}");
     assert_eq!(collector.settings.realm.as_deref(), Some("turn.example.org"));

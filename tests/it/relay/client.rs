@@ -82,6 +82,7 @@ pub struct Client {
     pub wire: Wire,
     pub user: String,
     pub password: String,
+    pub realm: String,
     pub nonce: Vec<u8>,
     last_id: u64,
 }
@@ -114,7 +115,7 @@ impl Client {
         wire.patience(PATIENCE);
         // Two clients' transactions differ, also when they share an address one after the other.
         let last_id = u64::from(wire.local().port()) << 32;
-        Self { wire, user: user.to_owned(), password: password.to_owned(), nonce: Vec::new(), last_id }
+        Self { wire, user: user.to_owned(), password: password.to_owned(), realm: REALM.to_owned(), nonce: Vec::new(), last_id }
     }
 
     pub fn udp(server: SocketAddr, user: &str, password: &str) -> Self {
@@ -142,7 +143,7 @@ impl Client {
     }
 
     pub fn key(&self) -> Key {
-        let text = format!("{}:{REALM}:{}", self.user, self.password);
+        let text = format!("{}:{}:{}", self.user, self.realm, self.password);
         Key::new(&Md5::digest(text.as_bytes()))
     }
 
@@ -159,7 +160,7 @@ impl Client {
             write(writer);
             if !self.nonce.is_empty() {
                 writer.attribute(Type::USERNAME, self.user.as_bytes());
-                writer.attribute(Type::REALM, REALM.as_bytes());
+                writer.attribute(Type::REALM, self.realm.as_bytes());
                 writer.attribute(Type::NONCE, &self.nonce);
                 writer.integrity(&self.key());
             }
