@@ -179,11 +179,13 @@ impl Server {
         if !tells || icmp.version_4 != peer.is_ipv4() {
             return Err(DropReason::OtherIcmp);
         }
+        // "For other ICMPv6 types and ICMPv4 types and codes, the Error Data field MUST be set to zero" (section 18.13).
+        let data = if matches!((icmp.version_4, icmp.kind, icmp.code), (true, 3, 4) | (false, 2, _)) { icmp.data } else { 0 };
         let client = allocation.client;
         let shown = self.externals.outward_peer(peer, own);
         let id = self.next_indication();
         let mut writer = Writer::new(&mut self.scratch[..], Class::Indication, Method::DATA, id);
-        writer.xor_address(Type::XOR_PEER_ADDRESS, shown).icmp(icmp.kind, icmp.code, icmp.data);
+        writer.xor_address(Type::XOR_PEER_ADDRESS, shown).icmp(icmp.kind, icmp.code, data);
         let written = writer.finish();
         self.stats.icmp_to_clients_total += 1;
         self.reply(client, written)

@@ -134,6 +134,9 @@ fn icmp_errors_reach_the_client_that_may_talk_to_the_peer() {
     assert_eq!((message.class(), message.method()), (Class::Indication, Method::DATA));
     assert_eq!((message.xor_peer_address(), message.icmp()), (Ok(Some(peer)), Ok(Some((3, 4, 1400)))));
     assert_eq!(message.data(), None);
+    let unreachable_and_more = Icmp { data: 1400, ..unreachable };
+    assert_eq!(world.server.handle_peer_error(now, relay, peer, unreachable_and_more), Verdict::Reply { client: alice.path });
+    assert_eq!(Message::parse(world.server.scratch()).unwrap().icmp(), Ok(Some((3, 3, 0))), "an MTU only where one is told");
     for other in [Icmp { kind: 8, ..unreachable }, Icmp { version_4: false, ..unreachable }] {
         assert_eq!(world.server.handle_peer_error(now, relay, peer, other), Verdict::Drop(DropReason::OtherIcmp));
     }

@@ -324,6 +324,25 @@ fn samples_hold_what_any_input_must() {
     crate::corpus::replay("stun", fuzz);
 }
 
+/// RFC 8656 section 18.13 draws 16 reserved bits, 7 of type, 9 of code, and a word of data, behind type 0x8004 and length 8.
+#[test]
+fn icmp_is_laid_out_as_drawn() {
+    for (kind, code, data, value) in [
+        (3, 4, 1400, "0000 0604 00000578"),
+        (3, 3, 0, "0000 0603 00000000"),
+        (11, 0, 0, "0000 1600 00000000"),
+        (2, 0, 1280, "0000 0400 00000500"),
+        (127, 255, u32::MAX, "0000 feff ffffffff"),
+    ] {
+        let mut out = [0; 64];
+        let len = Writer::new(&mut out, Class::Indication, Method::DATA, ID).icmp(kind, code, data).finish().unwrap();
+        assert_eq!(out[HEADER_LEN..len], [hex("8004 0008"), hex(value)].concat(), "type {kind}, code {code}");
+        // What is reserved is ignored.
+        out[HEADER_LEN + 4..HEADER_LEN + 6].fill(0xFF);
+        assert_eq!(Message::parse(&out[..len]).unwrap().icmp(), Ok(Some((kind, code, data))));
+    }
+}
+
 fn any_address() -> impl Strategy<Value = SocketAddr> {
     (any::<std::net::IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port))
 }
