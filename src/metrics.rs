@@ -200,7 +200,12 @@ fn streams(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
         out.counters(name, help, directions(shards, read))?;
     }
     out.counters("pointsman_engine_stream_writes", "System calls that wrote to connections", each(shards, |s| s.engine.stream_writes))?;
-    out.counters("pointsman_engine_pipe_bytes", "Bytes between clients and peers, both ways", each(shards, |s| s.engine.pipe_bytes))
+    out.counters("pointsman_engine_pipe_bytes", "Bytes between clients and peers, both ways", each(shards, |s| s.engine.pipe_bytes))?;
+    out.counters(
+        "pointsman_engine_stream_pauses",
+        "Times that a connection was not read for a while because of its allocation's bandwidth",
+        each(shards, |s| s.engine.stream_pauses),
+    )
 }
 
 fn sfu(out: &mut Out<'_>, reading: &Reading) -> fmt::Result {

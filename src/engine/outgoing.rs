@@ -109,6 +109,6 @@ fn frame(now: Now, server: &mut Server, transmit: &mut Transmit, path: &FiveTupl
         // Counted by the server.
         Verdict::Drop(_) | Verdict::Handled => {}
         // Nothing of these comes of media.
-        Verdict::ToPeer { .. } | Verdict::ToMedia { .. } | Verdict::Reply { .. } | Verdict::ReplyFrom { .. } => {}
+        Verdict::ToPeer { .. } | Verdict::ToMedia { .. } | Verdict::Reply { .. } | Verdict::ReplyFrom { .. } | Verdict::Wait { .. } => {}
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::Registry;
 use pointsman_sfu::Sfu;
-use pointsman_turn::{Icmp, KeyAnswer, NotMoved, OpenError, Output, RelayPort, RelaySource, RelayTransport, Server, ShardMessage, Verdict};
+use pointsman_turn::{Icmp, KeyAnswer, NotMoved, OpenError, Output, RelayPort, RelaySource, RelayTransport, Server, ShardMessage, Verdict, Way};
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple, Protocol, ShardId};
 
@@ -315,7 +315,8 @@ impl Relaying {
                 }
                 Output::Join { client, connection } => {
                     let Transmit { streams, stats, .. } = &mut *around.transmit;
-                    streams.join(around.registry, &client, connection, stats);
+                    let early = streams.join(around.registry, &client, connection, stats);
+                    self.server.count_piped(now, connection, Way::ToPeer, early);
                 }
                 Output::CloseConnection { connection } => {
                     let Transmit { streams, stats, .. } = &mut *around.transmit;
@@ -444,7 +445,8 @@ fn send(server: &Server, verdict: &Verdict, message: &[u8], transmit: &mut Trans
             transmit.send_to_client(&FiveTuple::udp(*from, *to), &[server.scratch()], Kind::Answer)
         }
         // Only what a client sends goes to media.
-        Verdict::ToMedia { .. } | Verdict::Handled | Verdict::Drop(_) => {}
+        // Nor does anything but a stream wait, which looks after that itself.
+        Verdict::ToMedia { .. } | Verdict::Wait { .. } | Verdict::Handled | Verdict::Drop(_) => {}
     }
 }
 

@@ -194,6 +194,8 @@ pub struct Stats {
     pub stream_writes: u64,
     /// Bytes that went through pipes, both ways.
     pub pipe_bytes: u64,
+    /// Times that a connection was not read for a while because its allocation may not send so fast.
+    pub stream_pauses: u64,
 }
 
 impl Stats {
@@ -228,6 +230,7 @@ impl Stats {
             stream_bytes_out: 0,
             stream_writes: 0,
             pipe_bytes: 0,
+            stream_pauses: 0,
         }
     }
 

@@ -5,6 +5,7 @@ mod dtls;
 mod hosts;
 mod large;
 mod media;
+mod pipes;
 mod relays;
 mod streams;
 

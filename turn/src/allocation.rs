@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pointsman_wire::clock::Now;
-use pointsman_wire::net::FiveTuple;
+use pointsman_wire::net::{FiveTuple, Protocol};
 use pointsman_wire::stun::TransactionId;
 use pointsman_wire::stun::attribute::Family;
 
 use crate::auth::{self, Integrity, LongTermKey};
+use crate::meter::Meter;
 use crate::mobility::Ticket;
 use crate::peers::Judgement;
-use crate::verdict::{ConnectionId, RelayPort, RelayTransport, ReservationToken};
+use crate::verdict::{ConnectionId, RelayPort, RelayTransport, ReservationToken, Way};
 use crate::view::Traffic;
 
 /// After a channel's end its number and its peer stay tied for so long, so that late packets cannot reach a new peer
@@ -83,27 +84,6 @@ pub(crate) struct Tickets {
     pub(crate) previous: Option<Ticket>,
 }
 
-/// Bytes of the running second, one way (coturn: `max-bps` counts so).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Meter {
-    second: u64,
-    bytes: u64,
-}
-
-impl Meter {
-    /// May so many more bytes pass in this second?
-    fn take(&mut self, second: u64, bytes: u64, bps: u64) -> bool {
-        if self.second != second {
-            *self = Self { second, bytes: 0 };
-        }
-        if self.bytes + bytes > bps {
-            return false;
-        }
-        self.bytes += bytes;
-        true
-    }
-}
-
 /// A relayed transport address of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OwnRelay {
@@ -151,6 +131,14 @@ pub(crate) struct Channel {
     /// The peer is our own media.
     pub(crate) media: bool,
     expires: Instant,
+}
+
+/// More than the allocation may send now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excess {
+    Drop,
+    /// It may pass then.
+    Wait(Instant),
 }
 
 /// Why a channel cannot be bound.
@@ -226,26 +214,51 @@ impl Allocation {
         self.relays.iter().flatten().find(|relay| relay.family == family).copied()
     }
 
-    /// Counts payload on its way to a peer; false: it is more than the allocation may send in this second.
-    pub(crate) fn count_to_peer(&mut self, now: Now, bytes: usize) -> bool {
-        let bytes = bytes as u64;
-        if self.bps > 0 && !self.to_peers.take(now.unix.as_secs(), bytes, self.bps) {
+    /// Counts payload on its way to a peer, if it may pass now. A stream can wait; a datagram cannot.
+    pub(crate) fn pass_to_peer(&mut self, now: Now, bytes: usize) -> Result<(), Excess> {
+        match self.client.protocol {
+            Protocol::Tcp | Protocol::Tls => {
+                self.allowance(now, Way::ToPeer).map_err(Excess::Wait)?;
+                self.count(now, Way::ToPeer, bytes);
+            }
+            Protocol::Udp | Protocol::Dtls | Protocol::Relay(_) => {
+                if self.bps > 0 && !self.to_peers.take(now.mono, bytes as u64, self.bps) {
+                    return Err(Excess::Drop);
+                }
+                self.traffic.count(Way::ToPeer, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a datagram's payload on its way to the client; false: it is more than may pass now.
+    pub(crate) fn pass_to_client(&mut self, now: Now, bytes: usize) -> bool {
+        if self.bps > 0 && !self.to_client.take(now.mono, bytes as u64, self.bps) {
             return false;
         }
-        self.traffic.packets_to_peers += 1;
-        self.traffic.bytes_to_peers += bytes;
+        self.traffic.count(Way::ToClient, bytes);
         true
     }
 
-    /// The same for payload on its way to the client.
-    pub(crate) fn count_to_client(&mut self, now: Now, bytes: usize) -> bool {
-        let bytes = bytes as u64;
-        if self.bps > 0 && !self.to_client.take(now.unix.as_secs(), bytes, self.bps) {
-            return false;
+    /// How many bytes of a stream may pass now, at least one; or when to ask again.
+    pub(crate) fn allowance(&mut self, now: Now, way: Way) -> Result<u64, Instant> {
+        let meter = match way {
+            Way::ToPeer => &mut self.to_peers,
+            Way::ToClient => &mut self.to_client,
+        };
+        if self.bps == 0 { Ok(u64::MAX) } else { meter.allowance(now.mono, self.bps) }
+    }
+
+    /// Counts bytes of a stream that pass.
+    pub(crate) fn count(&mut self, now: Now, way: Way, bytes: usize) {
+        let meter = match way {
+            Way::ToPeer => &mut self.to_peers,
+            Way::ToClient => &mut self.to_client,
+        };
+        if self.bps > 0 {
+            meter.count(now.mono, bytes as u64, self.bps);
         }
-        self.traffic.packets_to_client += 1;
-        self.traffic.bytes_to_client += bytes;
-        true
+        self.traffic.count(way, bytes);
     }
 
     /// The live permission for a peer's address; its port does not matter (RFC 8656 section 9).

@@ -136,7 +136,8 @@ pub struct Config {
     pub password_algorithms: bool,
     /// Servers with the same secret accept each other's nonces (coturn: `stateless-nonce-secret`). `None`: a random one.
     pub nonce_secret: Option<Secret>,
-    /// Bytes per second of one allocation, each way; 0: no limit (coturn: `max-bps`).
+    /// Bytes per second of one allocation, each way; 0: no limit (coturn: `max-bps`). Datagrams beyond it are dropped, streams and
+    /// pipes (RFC 6062) are read no faster.
     pub max_bps: u64,
     /// Bytes per second granted to all allocations together, on all shards; 0: no limit (coturn: `bps-capacity`).
     pub bps_capacity: u64,

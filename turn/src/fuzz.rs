@@ -88,7 +88,7 @@ fn check(server: &Server, verdict: &Verdict, datagram: &[u8]) {
         Verdict::ReplyFrom { client, to, .. } => assert_eq!(client.remote.ip(), to.ip()),
         Verdict::Reply { .. } => assert!(server.scratch().len() >= 20 && server.scratch().len() <= 2_048),
         Verdict::Indication { padding, .. } => assert_eq!((datagram.len() + padding) % 4, 0),
-        Verdict::ToClient { .. } | Verdict::Handled | Verdict::Drop(_) => {}
+        Verdict::ToClient { .. } | Verdict::Wait { .. } | Verdict::Handled | Verdict::Drop(_) => {}
     }
 }
 

@@ -17,6 +17,7 @@ mod external;
 mod fuzz;
 pub mod ledger;
 mod limiter;
+mod meter;
 mod mobility;
 pub mod peers;
 pub mod realms;
@@ -43,6 +44,6 @@ pub use server::Server;
 pub use stats::{DropReason, Stats};
 pub use verdict::{
     ConnectError, ConnectionId, Icmp, KeyAnswer, LookupId, OpenError, Output, RelayPort, RelaySource, RelayTransport, ReservationToken,
-    Verdict,
+    Verdict, Way,
 };
 pub use view::{AllocationId, AllocationView, Note};

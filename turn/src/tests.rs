@@ -12,6 +12,7 @@ mod negotiating;
 mod quotas;
 mod realms;
 mod relaying;
+mod throttling;
 mod world;
 
 #[test]

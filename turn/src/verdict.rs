@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::time::Instant;
 
 use pointsman_wire::net::{FiveTuple, ShardId};
 
@@ -49,6 +50,9 @@ pub enum Verdict {
     /// Send [`Server::scratch`](crate::Server::scratch) from another listening address of ours, perhaps to another port than that
     /// which asked (RFC 5780). `client` is who asked, over UDP.
     ReplyFrom { client: FiveTuple, from: SocketAddr, to: SocketAddr },
+    /// The message is beyond what its allocation may send now. Only for clients on streams: hand it over again at `until`, and read
+    /// nothing of this client before.
+    Wait { until: Instant },
     /// Nothing to send now. There may be outputs.
     Handled,
     /// Nothing to do. Already counted in [`Stats::drops`](crate::Stats::drops).
@@ -105,6 +109,13 @@ pub enum RelayTransport {
 /// shard holds the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u32);
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    ToPeer,
+    ToClient,
+}
 
 /// Why there is no connection with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use pointsman_wire::net::{FiveTuple, ShardId};
 
-use crate::verdict::RelayTransport;
+use crate::verdict::{RelayTransport, Way};
 
 /// Names an allocation for operators; as text `shard-index-generation`. An index is used again, with another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,13 +46,24 @@ impl FromStr for AllocationId {
     }
 }
 
-/// Payload relayed for one allocation.
+/// Payload relayed for one allocation. What a pipe (RFC 6062) reads at once counts as a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     pub packets_to_peers: u64,
     pub bytes_to_peers: u64,
     pub packets_to_client: u64,
     pub bytes_to_client: u64,
+}
+
+impl Traffic {
+    pub(crate) fn count(&mut self, way: Way, bytes: usize) {
+        let (packets, sum) = match way {
+            Way::ToPeer => (&mut self.packets_to_peers, &mut self.bytes_to_peers),
+            Way::ToClient => (&mut self.packets_to_client, &mut self.bytes_to_client),
+        };
+        *packets += 1;
+        *sum += bytes as u64;
+    }
 }
 
 /// An allocation at one moment.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pointsman_turn::ConnectError;
+use pointsman_turn::{ConnectError, ConnectionId, Verdict, Way};
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{FiveTuple, ShardId};
 use pointsman_wire::stream::{self, Front};
@@ -45,7 +45,7 @@ impl Relaying {
                 Role::Peer(_) => {}
                 Role::Joined { .. } => {
                     let transmit = &mut *around.transmit;
-                    transmit.streams.pump(around.registry, id, &mut transmit.stats);
+                    transmit.streams.pump(around.registry, now, id, &mut self.server, &mut transmit.stats);
                 }
             }
         }
@@ -77,6 +77,10 @@ impl Relaying {
             Ok(Input::Nothing | Input::End) | Err(_) => 0,
         };
         let taken = self.messages(now, id, client, reading.plain.get(..reading.len).unwrap_or_default(), around);
+        if let (Some(connection), Ok(taken)) = (around.transmit.streams.joined(id), &taken) {
+            // The first bytes of the pipe came with the message that made it.
+            self.server.count_piped(now, connection, Way::ToPeer, reading.len - taken);
+        }
         let transmit = &mut *around.transmit;
         transmit.streams.end_reading(id, reading, taken, now, around.registry, &mut transmit.stats);
         if let Some(shard) = around.transmit.streams.get(id).and_then(|stream| stream.moving) {
@@ -107,8 +111,13 @@ impl Relaying {
                 Front::Message { bytes, taken } => (bytes, taken),
                 Front::Incomplete { .. } => return Ok(taken),
             };
-            around.transmit.stats.stream_messages_in += 1;
             let verdict = self.server.handle_client_datagram(now, client, message);
+            if let Verdict::Wait { until } = verdict {
+                let transmit = &mut *around.transmit;
+                transmit.streams.pause(id, until, &mut transmit.stats);
+                return Ok(taken);
+            }
+            around.transmit.stats.stream_messages_in += 1;
             self.carry_out(now, verdict, message, around);
             let moves = around.transmit.streams.get(id).is_some_and(|stream| stream.moving.is_some());
             if !moves {
@@ -125,6 +134,7 @@ impl Relaying {
                     around.transmit.streams.listeners.set_ready(index);
                 }
                 Due::Stream(id) => self.look_after(now, id, around),
+                Due::Paused(id) => around.transmit.streams.resume(id),
             }
         }
     }
@@ -206,7 +216,7 @@ impl Streams {
 
     /// Lends out the buffer, filled with what was left of the last reading and what one more brings.
     fn begin_reading(&mut self, id: StreamId) -> Option<Reading> {
-        let stream = self.streams.get_mut(id.index as usize).filter(|stream| stream.number == id.number)?;
+        let stream = self.streams.get_mut(id.index as usize).filter(|stream| stream.number == id.number && !stream.paused)?;
         let mut plain = std::mem::take(&mut self.plain);
         let kept = stream.partial.len().min(plain.len());
         let (before, room) = plain.split_at_mut(kept);
@@ -239,7 +249,6 @@ impl Streams {
                 stream.heard = now.mono;
             }
             match stream.role {
-                // The first bytes of the pipe came with the message that made it.
                 Role::Joined { other, .. } => {
                     stats.pipe_bytes += rest.len() as u64;
                     if let Some(other) = self.get_mut(other) {
@@ -271,6 +280,8 @@ impl Streams {
                 tracing::debug!(?error, "a stream is no TURN");
                 self.end(registry, id, &io::ErrorKind::InvalidInput.into(), stats);
             }
+            // It is looked at again when the time has come, and then sees an end again, too.
+            (Ok(_), Ok(_)) if stream.paused => {}
             // A pipe passes the end on.
             (Ok(Input::End), Ok(_)) if !joined => self.end(registry, id, &io::ErrorKind::UnexpectedEof.into(), stats),
             (Ok(_), Ok(_)) => {
@@ -282,6 +293,14 @@ impl Streams {
                     self.mark_unwritten(id);
                 }
             }
+        }
+    }
+
+    /// The connection with a peer that this one is joined to.
+    fn joined(&self, id: StreamId) -> Option<ConnectionId> {
+        match self.get(id)?.role {
+            Role::Joined { connection, .. } => Some(connection),
+            Role::Client(_) | Role::Connecting(_) | Role::Peer(_) => None,
         }
     }
 

@@ -86,6 +86,8 @@ struct Stream {
     unwritten: bool,
     /// It reads too slowly even for answers, and is closed instead of written to.
     doomed: bool,
+    /// Nothing is read before its timer is due: it sent more than its allocation may.
+    paused: bool,
     /// It belongs to another shard.
     moving: Option<ShardId>,
     /// The beginning of a message whose end has not come.
@@ -117,6 +119,8 @@ enum Gone {
 enum Due {
     /// Look whether this one is still needed.
     Stream(StreamId),
+    /// It may be read again.
+    Paused(StreamId),
     /// Try to accept again.
     Listener(u32),
 }
@@ -199,6 +203,7 @@ impl Streams {
             queued: false,
             unwritten: false,
             doomed: false,
+            paused: false,
             moving: None,
             partial: Vec::new(),
             heard: now.mono,
@@ -376,6 +381,21 @@ impl Streams {
         {
             stream.unwritten = true;
             self.unwritten.push_back(id);
+        }
+    }
+
+    /// Reads nothing of a connection for a while: the other end sees a network that is no faster.
+    fn pause(&mut self, id: StreamId, until: Instant, stats: &mut Stats) {
+        let Some(stream) = self.get_mut(id).filter(|stream| !stream.paused) else { return };
+        stream.paused = true;
+        stats.stream_pauses += 1;
+        self.timers.insert(until, Due::Paused(id));
+    }
+
+    fn resume(&mut self, id: StreamId) {
+        if let Some(stream) = self.get_mut(id) {
+            stream.paused = false;
+            self.mark_ready(id);
         }
     }
 

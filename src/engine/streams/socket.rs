@@ -87,6 +87,11 @@ impl Socket {
         self.readable && !self.ended
     }
 
+    /// Whether a look at the input may bring something: with TLS also bytes that came with the handshake.
+    pub fn is_worth_reading(&self) -> bool {
+        self.is_readable() || self.ended || self.tls.is_some()
+    }
+
     /// Whether a flush may get something done.
     pub fn wants_flush(&self) -> bool {
         self.writable && (self.has_output() || self.finishing && !self.finished)

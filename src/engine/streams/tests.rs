@@ -4,21 +4,47 @@ use std::thread;
 use std::time::Duration;
 
 use mio::{Events, Poll};
-use pointsman_turn::{ConnectError, RelayPort};
+use pointsman_turn::{ConnectError, RelayPort, Way};
 use pointsman_wire::net::Protocol;
 use socket2::SockRef;
 
+use super::pipes::Throttle;
 use super::*;
 use crate::engine::shard::read_clock;
 
 const RELAY: RelayPort = RelayPort { index: 3, generation: 1 };
 const CONNECTION: ConnectionId = ConnectionId(7);
 
+/// Lets so many bytes pass each way in each tenth of a second; `None` is no limit.
+#[derive(Default)]
+struct Fixed {
+    bytes: Option<usize>,
+    /// Of the tenth that runs until then, toward the peer and toward the client.
+    left: [(Option<Instant>, usize); 2],
+}
+
+impl Throttle for Fixed {
+    fn allowance(&mut self, now: Now, connection: ConnectionId, way: Way) -> Result<usize, Instant> {
+        assert_eq!(connection, CONNECTION);
+        let Some(bytes) = self.bytes else { return Ok(usize::MAX) };
+        let (until, left) = &mut self.left[way as usize];
+        if until.is_none_or(|until| until <= now.mono) {
+            (*until, *left) = (Some(now.mono + Duration::from_millis(100)), bytes);
+        }
+        if *left > 0 { Ok(*left) } else { Err(until.unwrap()) }
+    }
+
+    fn count(&mut self, _now: Now, _connection: ConnectionId, way: Way, bytes: usize) {
+        self.left[way as usize].1 = self.left[way as usize].1.saturating_sub(bytes);
+    }
+}
+
 /// One shard's streams without a shard.
 struct World {
     poll: Poll,
     streams: Streams,
     stats: Stats,
+    throttle: Fixed,
     /// How connecting went.
     connected: Vec<(ConnectionId, Result<(), ConnectError>)>,
     gone: Vec<Gone>,
@@ -27,7 +53,7 @@ struct World {
 impl World {
     fn new(config: StreamConfig) -> Self {
         let streams = Streams::new(config, None, read_clock());
-        Self { poll: Poll::new().unwrap(), streams, stats: Stats::new(), connected: Vec::new(), gone: Vec::new() }
+        Self { poll: Poll::new().unwrap(), streams, stats: Stats::new(), throttle: Fixed::default(), connected: Vec::new(), gone: Vec::new() }
     }
 
     /// What a shard does in one turn.
@@ -38,11 +64,17 @@ impl World {
         for event in &events {
             assert!(self.streams.notice(event));
         }
+        let now = read_clock();
+        while let Some(due) = self.streams.timers.pop(now.mono) {
+            if let Due::Paused(id) = due {
+                self.streams.resume(id);
+            }
+        }
         for _ in 0..64 {
             let Some((id, role)) = self.streams.next_ready() else { break };
             match role {
                 Role::Connecting(_) => self.connected.extend(self.streams.connected(self.poll.registry(), id, &mut self.stats)),
-                Role::Joined { .. } => self.streams.pump(self.poll.registry(), id, &mut self.stats),
+                Role::Joined { .. } => self.streams.pump(self.poll.registry(), now, id, &mut self.throttle, &mut self.stats),
                 Role::Client(_) | Role::Peer(_) => {}
             }
         }
@@ -140,6 +172,23 @@ fn a_pipe_carries_everything_both_ways_and_passes_the_ends_on() {
 }
 
 #[test]
+fn a_pipe_is_read_as_fast_as_it_may_be_and_loses_nothing() {
+    let mut world = World::new(StreamConfig::default());
+    world.throttle.bytes = Some(20_000);
+    let (client, peer) = world.pipe();
+    let begin = Instant::now();
+    let (at_client, at_peer) = (exchange(client, 1, 100_000), exchange(peer, 2, 50_000));
+    world.turn_until(|world| world.stats.pipes == 0);
+    // The tenths of the larger half, but for the first, which need not wait.
+    assert!(begin.elapsed() >= Duration::from_millis(400), "{:?}", begin.elapsed());
+    let expected = |seed: u8, count: usize| (0..count).map(|at| (at / 251) as u8 ^ (at as u8) ^ seed).collect::<Vec<u8>>();
+    assert!(at_client.join().unwrap() == expected(2, 50_000), "toward the client");
+    assert!(at_peer.join().unwrap() == expected(1, 100_000), "toward the peer");
+    // One timer for each wait, however often the sockets speak.
+    assert!((4..=60).contains(&world.stats.stream_pauses), "{} pauses", world.stats.stream_pauses);
+}
+
+#[test]
 fn an_end_that_does_not_read_stops_the_other_and_memory_stays_bounded() {
     let config = StreamConfig { pipe_bytes_max: 32 << 10, ..StreamConfig::default() };
     let mut world = World::new(config);
@@ -198,7 +247,7 @@ fn bytes_that_came_before_the_join_are_not_lost() {
     // What the reading of messages leaves behind.
     let id = world.streams.find_client(&client).unwrap();
     world.streams.get_mut(id).unwrap().partial = b"early ".to_vec();
-    world.streams.join(world.poll.registry(), &client, CONNECTION, &mut world.stats);
+    assert_eq!(world.streams.join(world.poll.registry(), &client, CONNECTION, &mut world.stats), 6);
     let reading = thread::spawn(move || {
         let mut bytes = [[0; 13], [0; 13]];
         theirs.read_exact(&mut bytes[0][..8]).unwrap();

@@ -41,6 +41,11 @@ impl<S: Read + Write> Framed<S> {
         Self { stream, unread: Vec::new() }
     }
 
+    /// What was read behind the last message.
+    pub fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+
     /// The next message, or `None` at the stream's end.
     pub fn next(&mut self) -> Option<Vec<u8>> {
         loop {
@@ -110,12 +115,7 @@ impl TurnClient {
         let host = self.socket.local_addr().unwrap().ip();
         self.socket = Self::new(host, self.server).socket;
         self.nonce.clear();
-        let answer = self.ask(Method::REFRESH, |writer| {
-            writer.attribute(Type::MOBILITY_TICKET, ticket);
-        });
-        let message = Message::parse(&answer).unwrap();
-        assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
-        message.attribute(Type::MOBILITY_TICKET).unwrap().to_vec()
+        self.come_back(ticket)
     }
 }
 
@@ -157,6 +157,36 @@ impl<C: Carrier> TurnClient<C> {
         (message.xor_relayed_address().unwrap().unwrap(), message.attribute(Type::MOBILITY_TICKET).unwrap().to_vec())
     }
 
+    /// Shows a ticket where the allocation is not (RFC 8016). Returns the next one.
+    pub fn come_back(&mut self, ticket: &[u8]) -> Vec<u8> {
+        let answer = self.succeed(Method::REFRESH, |writer| {
+            writer.attribute(Type::MOBILITY_TICKET, ticket);
+        });
+        Message::parse(&answer).unwrap().attribute(Type::MOBILITY_TICKET).unwrap().to_vec()
+    }
+
+    /// Allocates a relay for TCP (RFC 6062).
+    pub fn allocate_tcp(&mut self) {
+        self.succeed(Method::ALLOCATE, |writer| {
+            writer.first_of_four(Type::REQUESTED_TRANSPORT, 6);
+        });
+    }
+
+    /// Has a connection made with the peer: its number.
+    pub fn connect(&mut self, peer: SocketAddr) -> u32 {
+        let answer = self.succeed(Method::CONNECT, |writer| {
+            writer.xor_address(Type::XOR_PEER_ADDRESS, peer);
+        });
+        Message::parse(&answer).unwrap().connection_id().unwrap().expect("a connection's number")
+    }
+
+    /// Makes this client's connection the one that carries its data.
+    pub fn bind_connection(&mut self, connection: u32) {
+        self.succeed(Method::CONNECTION_BIND, |writer| {
+            writer.u32(Type::CONNECTION_ID, connection);
+        });
+    }
+
     pub fn bind_channel(&mut self, number: u16, peer: SocketAddr) {
         self.succeed(Method::CHANNEL_BIND, |writer| {
             writer.channel_number(number).xor_address(Type::XOR_PEER_ADDRESS, peer);
@@ -180,10 +210,11 @@ impl<C: Carrier> TurnClient<C> {
         })
     }
 
-    fn succeed(&mut self, method: Method, fill: impl Fn(&mut Writer<'_>)) {
+    fn succeed(&mut self, method: Method, fill: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
         let answer = self.ask(method, fill);
         let message = Message::parse(&answer).unwrap();
         assert_eq!(message.class(), Class::Success, "{:?}", message.error_code());
+        answer
     }
 
     /// Asks with credentials; the first 401 or 438 gives the nonce.

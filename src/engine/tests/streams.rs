@@ -11,7 +11,7 @@ use super::client::{Carrier, Framed};
 use super::*;
 
 /// A connection to the engine's shards, as a client sees it, and its other end, not handed over yet.
-fn connected(small_buffers: bool) -> (TcpStream, TcpStream) {
+pub(super) fn connected(small_buffers: bool) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (server, _) = listener.accept().unwrap();
@@ -24,11 +24,14 @@ fn connected(small_buffers: bool) -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-fn hand_over(engine: &Engine, tcp: TcpStream, tls: Option<Box<ServerConnection>>) {
+pub(super) fn handed_over(tcp: TcpStream, tls: Option<Box<ServerConnection>>) -> Connection {
     tcp.set_nonblocking(true).unwrap();
     let (local, remote) = (tcp.local_addr().unwrap(), tcp.peer_addr().unwrap());
-    let connection = Connection { tcp, tls, local, remote, unread: Vec::new(), unsent: Vec::new(), place: None };
-    engine.mailboxes().send_connection(connection).unwrap();
+    Connection { tcp, tls, local, remote, unread: Vec::new(), unsent: Vec::new(), place: None }
+}
+
+fn hand_over(engine: &Engine, tcp: TcpStream, tls: Option<Box<ServerConnection>>) {
+    engine.mailboxes().send_connection(handed_over(tcp, tls)).unwrap();
 }
 
 fn tcp_client(engine: &Engine) -> TurnClient<Framed<TcpStream>> {
@@ -72,7 +75,7 @@ fn drops(engine: &Engine, reason: DropReason) -> u64 {
 }
 
 /// Waits until the counters, which are read once a second, say so.
-fn until(engine: &Engine, what: impl Fn(&Engine) -> bool) {
+pub(super) fn until(engine: &Engine, what: impl Fn(&Engine) -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
     while !what(engine) {
         assert!(Instant::now() < end, "{:?}", engine.snapshots().read());

@@ -17,9 +17,9 @@ use pointsman_wire::stun::{Class, Message, Method, TransactionId, Writer};
 use super::reply::{Question, Rejection, close};
 use super::requests::Granted;
 use super::{Server, Timer};
-use crate::allocation::ReplyStyle;
+use crate::allocation::{Allocation, ReplyStyle};
 use crate::peers::Judgement;
-use crate::verdict::{ConnectError, ConnectionId, Output, RelayPort, RelayTransport};
+use crate::verdict::{ConnectError, ConnectionId, Output, RelayPort, RelayTransport, Way};
 
 /// RFC 6062 sections 5.2 and 5.3: unbound for so long, a connection is closed.
 const BIND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -131,6 +131,31 @@ impl Server {
     /// Either end of a connection with a peer is gone, joined or not, and the engine has closed both.
     pub fn handle_connection_closed(&mut self, _now: Now, connection: ConnectionId) {
         self.forget_connection(connection);
+    }
+
+    /// How many bytes may be read from one end of this pipe for the other now, at least one.
+    ///
+    /// # Errors
+    /// When to ask again; nothing may be read from that end before.
+    pub fn pipe_allowance(&mut self, now: Now, connection: ConnectionId, way: Way) -> Result<usize, Instant> {
+        // A pipe that is just being closed may go on so long.
+        let Some(allocation) = self.piped(connection) else { return Ok(usize::MAX) };
+        allocation.allowance(now, way).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+
+    /// Counts bytes that were read from one end of a pipe for the other.
+    pub fn count_piped(&mut self, now: Now, connection: ConnectionId, way: Way, bytes: usize) {
+        let Some(allocation) = self.piped(connection) else { return };
+        allocation.count(now, way, bytes);
+        match way {
+            Way::ToPeer => self.count_to_peer(bytes),
+            Way::ToClient => self.count_to_client(bytes),
+        }
+    }
+
+    fn piped(&mut self, connection: ConnectionId) -> Option<&mut Allocation> {
+        let index = self.connections.get(&connection)?.allocation;
+        self.allocations.get_mut(index as usize)
     }
 
     /// Nobody bound it, or the engine never said what came of it.

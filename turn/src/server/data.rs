@@ -10,7 +10,7 @@ use pointsman_wire::stun::{Class, Message, Method, TransactionId, Writer};
 
 use super::Server;
 use super::relays::Readiness;
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, Excess};
 use crate::peers::Judgement;
 use crate::stats::DropReason;
 use crate::verdict::{Icmp, RelayPort, RelayTransport, Verdict};
@@ -57,8 +57,8 @@ impl Server {
         let channel = allocation.channel(now.mono, message.number).ok_or(DropReason::NoChannel)?;
         let peer = channel.peer;
         let own = allocation.relay(Family::of(&peer.ip())).ok_or(DropReason::WrongFamily)?;
-        if !allocation.count_to_peer(now, payload.len()) {
-            return Err(DropReason::Bandwidth);
+        if let Err(excess) = allocation.pass_to_peer(now, payload.len()) {
+            return beyond(excess);
         }
         self.count_to_peer(payload.len());
         match channel.media {
@@ -90,8 +90,8 @@ impl Server {
             return Err(DropReason::DeniedPeer);
         }
         let media = self.peers.is_media(peer, client.local.ip());
-        if !allocation.count_to_peer(now, payload.len()) {
-            return Err(DropReason::Bandwidth);
+        if let Err(excess) = allocation.pass_to_peer(now, payload.len()) {
+            return beyond(excess);
         }
         if media {
             self.count_to_peer(payload.len());
@@ -126,7 +126,7 @@ impl Server {
         if allocation.parked {
             return Err(DropReason::Parked);
         }
-        if !allocation.count_to_client(now, len) {
+        if !allocation.pass_to_client(now, len) {
             return Err(DropReason::Bandwidth);
         }
         let client = allocation.client;
@@ -140,8 +140,7 @@ impl Server {
                 self.indicate(client, shown, len)?
             }
         };
-        self.stats.packets_to_clients_total += 1;
-        self.stats.bytes_to_clients_total += len as u64;
+        self.count_to_client(len);
         Ok(verdict)
     }
 
@@ -199,9 +198,22 @@ impl Server {
         TransactionId(id)
     }
 
-    fn count_to_peer(&mut self, bytes: usize) {
+    pub(super) fn count_to_peer(&mut self, bytes: usize) {
         self.stats.packets_to_peers_total += 1;
         self.stats.bytes_to_peers_total += bytes as u64;
+    }
+
+    pub(super) fn count_to_client(&mut self, bytes: usize) {
+        self.stats.packets_to_clients_total += 1;
+        self.stats.bytes_to_clients_total += bytes as u64;
+    }
+}
+
+/// What becomes of payload that may not pass now.
+fn beyond(excess: Excess) -> Result<Verdict, DropReason> {
+    match excess {
+        Excess::Drop => Err(DropReason::Bandwidth),
+        Excess::Wait(until) => Ok(Verdict::Wait { until }),
     }
 }
 

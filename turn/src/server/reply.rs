@@ -182,6 +182,7 @@ impl Server {
                 | Verdict::ToClient { .. }
                 | Verdict::Indication { .. }
                 | Verdict::ReplyFrom { .. }
+                | Verdict::Wait { .. }
                 | Verdict::Handled
                 | Verdict::Drop(_),
             ) => {}
