@@ -293,6 +293,7 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
         parked_max,
         alternate_servers,
         tls_alternate_servers,
+        auxiliary: _,     // those of a turnserver.conf
         nat_discovery: _, // where two addresses and two ports are listened on
         server_relay,
         notes: _,  // on where somebody wants them

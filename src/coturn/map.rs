@@ -240,6 +240,7 @@ impl Mapper<'_> {
         server.alternate_servers =
             servers.iter().enumerate().filter(|(at, server)| !servers[..*at].contains(server)).map(|(_, s)| *s).collect();
         server.tls_alternate_servers.clone_from(&s.tls_alternates);
+        server.auxiliary.clone_from(&s.aux_servers);
         let range = |range: &RangeInclusive<IpAddr>| AddressRange::new(*range.start(), *range.end());
         // Relays of this server behind NAT reach each other by these.
         let behind_nat = s.externals.iter().filter_map(|external| AddressRange::new(external.private?, external.private?));

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use mio::Registry;
 use pointsman_sfu::Sfu;
-use pointsman_turn::{Icmp, KeyAnswer, NotMoved, OpenError, Output, RelayPort, RelaySource, RelayTransport, Server, ShardMessage, Verdict, Way};
+use pointsman_turn::{
+    Icmp, KeyAnswer, NotMoved, OpenError, Output, RelayPort, RelaySource, RelayTransport, Server, ShardMessage, Verdict, Way,
+};
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple, Protocol, ShardId};
 

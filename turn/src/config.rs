@@ -74,6 +74,8 @@ pub struct Config {
     pub alternate_servers: Vec<SocketAddr>,
     /// The same for clients over TLS and DTLS; empty: the list above (coturn: `tls-alternate-server`).
     pub tls_alternate_servers: Vec<SocketAddr>,
+    /// Local addresses at which nobody is sent elsewhere (coturn: `aux-server`).
+    pub auxiliary: Vec<SocketAddr>,
     /// Answer RFC 5780's tests; one for each family (coturn: `rfc5780`).
     pub nat_discovery: Vec<NatDiscovery>,
     /// Relay without permissions (coturn: `server-relay`). What any peer sends to a relayed address reaches the client.
@@ -198,6 +200,7 @@ impl Default for Config {
             parked_max: 1_000,
             alternate_servers: Vec::new(),
             tls_alternate_servers: Vec::new(),
+            auxiliary: Vec::new(),
             nat_discovery: Vec::new(),
             server_relay: false,
             notes: false,

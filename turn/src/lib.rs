@@ -12,6 +12,7 @@
 mod allocation;
 mod auth;
 pub mod config;
+mod departures;
 mod external;
 #[cfg(any(test, feature = "fuzz"))]
 mod fuzz;

@@ -35,6 +35,7 @@ use pointsman_wire::stun::{Class, Message, Method};
 use crate::allocation::Allocation;
 use crate::auth::{Attempt, Auth};
 use crate::config::Config;
+use crate::departures::Departures;
 use crate::external::Externals;
 use crate::ledger::Ledger;
 use crate::limiter::Limiter;
@@ -74,6 +75,8 @@ pub struct Server {
     alternate_turn: usize,
     /// Allocations by their tickets (RFC 8016).
     tickets: HashMap<Handle, u32, FixedState>,
+    /// Allocations that other shards have now.
+    departures: Departures,
     /// Allocations that wait for their clients to come back.
     parked: usize,
     /// With peers (RFC 6062), and the clients' data connections that carry them.
@@ -123,7 +126,7 @@ impl Server {
     /// Only the low byte of `shard` goes into tickets and connections' ids: 256 shards at most.
     pub fn new(config: Config, ledger: Arc<Ledger>, seed: [u8; 32], shard: ShardId, now: Now) -> Self {
         let mut rng = Rng::new(&seed, &[b"shard ".as_slice(), &shard.0.to_be_bytes()].concat());
-        let [limiter, clients, relayed, tickets, connections, joined] = [(); 6].map(|()| u64::from_be_bytes(rng.bytes()));
+        let [limiter, clients, relayed, tickets, connections, joined, departures] = [(); 7].map(|()| u64::from_be_bytes(rng.bytes()));
         let per_s = config.unauthenticated_answers_per_s_max;
         Self {
             auth: Auth::new(&config, &seed, now.mono),
@@ -139,6 +142,7 @@ impl Server {
             relay_turns: [0; 2],
             alternate_turn: 0,
             tickets: HashMap::with_hasher(FixedState::with_seed(tickets)),
+            departures: Departures::new(config.allocations_max, departures),
             parked: 0,
             connections: HashMap::with_hasher(FixedState::with_seed(connections)),
             joined: HashMap::with_hasher(FixedState::with_seed(joined)),

@@ -53,7 +53,14 @@ struct World {
 impl World {
     fn new(config: StreamConfig) -> Self {
         let streams = Streams::new(config, None, read_clock());
-        Self { poll: Poll::new().unwrap(), streams, stats: Stats::new(), throttle: Fixed::default(), connected: Vec::new(), gone: Vec::new() }
+        Self {
+            poll: Poll::new().unwrap(),
+            streams,
+            stats: Stats::new(),
+            throttle: Fixed::default(),
+            connected: Vec::new(),
+            gone: Vec::new(),
+        }
     }
 
     /// What a shard does in one turn.

@@ -7,6 +7,7 @@ use pointsman_wire::net::FiveTuple;
 use pointsman_wire::stun::attribute::Type;
 use pointsman_wire::stun::{Message, Method};
 
+use super::discovery::routed;
 use super::reply::{Question, Rejection};
 use super::{Server, Timer};
 use crate::allocation::ReplyStyle;
@@ -106,10 +107,20 @@ impl Server {
             Err(refusal) => return self.refuse(now, client, message, &refusal),
         };
         let style = ReplyStyle { integrity: proof.integrity, fingerprint: message.has_fingerprint() };
+        let question = Question::new(client, message);
+        let route = match self.secure_route(&client, message) {
+            Ok(route) => route,
+            Err(rejection) => {
+                self.stats.binding_errors_total += 1;
+                return self.reject(question, proof.key, style, &rejection);
+            }
+        };
         self.stats.bindings_total += 1;
-        self.accept(Question::new(client, message), proof.key, style, |writer| {
+        let reply = self.accept(question, proof.key, style, |writer| {
             writer.xor_address(Type::XOR_MAPPED_ADDRESS, client.remote);
-        })
+            route.iter().for_each(|route| route.write(writer));
+        })?;
+        Ok(routed(client, route, reply))
     }
 
     fn await_key(&mut self, now: Now, user: &User, client: FiveTuple, message: &Message<'_>) -> Result<Verdict, DropReason> {

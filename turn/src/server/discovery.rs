@@ -8,7 +8,7 @@ use pointsman_wire::stun::attribute::{Family, Type};
 use pointsman_wire::stun::{Class, Message, Method, Writer};
 
 use super::Server;
-use super::reply::close;
+use super::reply::{Rejection, close};
 use crate::stats::DropReason;
 use crate::verdict::Verdict;
 
@@ -16,15 +16,49 @@ use crate::verdict::Verdict;
 pub(super) const ATTRIBUTES: [Type; 6] =
     [Type::USERNAME, Type::REALM, Type::NONCE, Type::CHANGE_REQUEST, Type::RESPONSE_PORT, Type::PADDING];
 
+/// The same with all that credentials are made of, which come first.
+const SECURE_ATTRIBUTES: [Type; 9] = [
+    Type::USERNAME,
+    Type::REALM,
+    Type::NONCE,
+    Type::PASSWORD_ALGORITHM,
+    Type::USERHASH,
+    Type::ACCESS_TOKEN,
+    Type::CHANGE_REQUEST,
+    Type::RESPONSE_PORT,
+    Type::PADDING,
+];
+const CREDENTIALS: usize = 6;
+
 /// As much padding as fits into one packet of an Ethernet; and never more than the request brought, so that nothing is amplified.
 const PADDING_MAX: usize = 1_400;
 
 /// Where an answer leaves from and goes to, and what it says of the server.
-struct Route {
+pub(super) struct Route {
     from: SocketAddr,
     to: SocketAddr,
+    /// `from` as the world knows it, and the other address and port likewise.
+    origin: SocketAddr,
     other: SocketAddr,
     padding: usize,
+}
+
+impl Route {
+    /// RFC 5780 sections 7.3, 7.4 and 7.6.
+    pub(super) fn write(&self, writer: &mut Writer<'_>) {
+        writer.address(Type::RESPONSE_ORIGIN, self.origin).address(Type::OTHER_ADDRESS, self.other);
+        if self.padding > 0 {
+            writer.attribute(Type::PADDING, [0; PADDING_MAX].get(..self.padding).unwrap_or_default());
+        }
+    }
+}
+
+/// Sends the answer that lies ready the way that was asked for.
+pub(super) fn routed(client: FiveTuple, route: Option<Route>, reply: Verdict) -> Verdict {
+    match route {
+        Some(Route { from, to, .. }) if from != client.local || to != client.remote => Verdict::ReplyFrom { client, from, to },
+        Some(_) | None => reply,
+    }
 }
 
 impl Server {
@@ -61,7 +95,19 @@ impl Server {
         let port = if change_port { other.port() } else { client.local.port() };
         let to = SocketAddr::new(client.remote.ip(), response_port.unwrap_or(client.remote.port()));
         let padding = padding.unwrap_or(0).min(PADDING_MAX) & !3;
-        Some(Some(Route { from: SocketAddr::new(ip, port), to, other, padding }))
+        let from = SocketAddr::new(ip, port);
+        let (origin, other) = (self.externals.outward_exactly(from), self.externals.outward_exactly(other));
+        Some(Some(Route { from, to, origin, other, padding }))
+    }
+
+    /// The same for a request whose sender has shown credentials, and is told what was wrong.
+    pub(super) fn secure_route(&self, client: &FiveTuple, message: &Message<'_>) -> Result<Option<Route>, Rejection> {
+        let known = if self.discovers(client) { &SECURE_ATTRIBUTES[..] } else { &SECURE_ATTRIBUTES[..CREDENTIALS] };
+        let unknown = message.unknown_required(known);
+        if !unknown.is_empty() {
+            return Err(Rejection::unknown_attributes(unknown));
+        }
+        self.route(client, message).ok_or(Rejection::BAD_REQUEST)
     }
 
     /// RFC 8489 section 6.3.1: open to strangers, so the answer holds their address and, but for RFC 5780, nothing else.
@@ -77,23 +123,17 @@ impl Server {
         self.stats.bindings_total += 1;
         let mut writer = Writer::new(&mut self.scratch[..], Class::Success, Method::BINDING, message.transaction_id());
         writer.xor_address(Type::XOR_MAPPED_ADDRESS, client.remote);
-        if let Some(Route { from, other, padding, .. }) = &route {
-            writer.address(Type::RESPONSE_ORIGIN, self.externals.outward_exactly(*from));
-            writer.address(Type::OTHER_ADDRESS, self.externals.outward_exactly(*other));
-            if *padding > 0 {
-                writer.attribute(Type::PADDING, [0; PADDING_MAX].get(..*padding).unwrap_or_default());
-            }
-        }
+        route.iter().for_each(|route| route.write(&mut writer));
         let written = close(&mut writer, &self.config, None, message.has_fingerprint());
         let reply = self.reply(client, written)?;
-        match route {
-            Some(Route { from, to, .. }) if from != client.local || to != client.remote => Ok(Verdict::ReplyFrom { client, from, to }),
-            Some(_) | None => Ok(reply),
-        }
+        Ok(routed(client, route, reply))
     }
 
     /// The server that this client should go to instead: those of its family in turn.
     pub(super) fn alternate_server(&mut self, client: &FiveTuple) -> Option<SocketAddr> {
+        if self.config.auxiliary.contains(&client.local) {
+            return None;
+        }
         let secure = matches!(client.protocol, Protocol::Tls | Protocol::Dtls) && !self.config.tls_alternate_servers.is_empty();
         let servers = if secure { &self.config.tls_alternate_servers } else { &self.config.alternate_servers };
         let family = Family::of(&client.remote.ip());

@@ -1,7 +1,7 @@
 //! Allocations move to another 5-tuple, and with it perhaps to another shard (RFC 8016).
 
 use pointsman_wire::clock::Now;
-use pointsman_wire::net::{FiveTuple, Protocol};
+use pointsman_wire::net::{FiveTuple, Protocol, ShardId};
 use pointsman_wire::stun::attribute::Type;
 use pointsman_wire::stun::{Message, Method};
 
@@ -20,20 +20,27 @@ impl Server {
     pub(super) fn passed_on(&mut self, now: Now, client: FiveTuple, message: &Message<'_>) -> bool {
         let shard = match message.method() {
             Method::CONNECTION_BIND => message.connection_id().ok().flatten().map(|id| self.shard_of_connection(ConnectionId(id))),
-            Method::REFRESH if self.config.mobility => ticket_of(message).map(Ticket::shard),
+            // A ticket of another shard may have come here with its allocation.
+            Method::REFRESH if self.config.mobility => {
+                ticket_of(message).filter(|ticket| self.index_of(*ticket).is_none()).map(|ticket| self.shard_of_ticket(now, ticket))
+            }
             _ => None,
         };
         let Some(shard) = shard.filter(|shard| *shard != self.shard && shard.0 < self.config.shards) else { return false };
+        let gave_it = ticket_of(message).is_some_and(|ticket| ticket.shard() == self.shard);
         if !self.config.anonymous && !self.auth.knows_nonce(now.unix, client.remote, message) {
             return false;
         }
         match (client.protocol, message.method()) {
-            (Protocol::Tcp | Protocol::Tls, _) => self.outputs.push_back(Output::MoveClient { client, shard }),
-            (Protocol::Udp | Protocol::Dtls | Protocol::Relay(_), Method::REFRESH) => {
+            // A connection goes to the shard that its request names and no further: none is sent to and fro.
+            (Protocol::Tcp | Protocol::Tls, method) if method != Method::REFRESH || !gave_it => {
+                self.outputs.push_back(Output::MoveClient { client, shard });
+            }
+            (_, Method::REFRESH) => {
                 let message = ShardMessage::Refresh { from: self.shard, client, request: message.bytes().into() };
                 self.outputs.push_back(Output::ToShard { shard, message });
             }
-            (Protocol::Udp | Protocol::Dtls | Protocol::Relay(_), _) => return false,
+            (_, _) => return false,
         }
         true
     }
@@ -136,7 +143,13 @@ impl Server {
     pub fn handle_shard_message(&mut self, now: Now, message: ShardMessage) {
         match message {
             ShardMessage::Refresh { from, client, request } => {
-                let message = self.move_away(now, client, request);
+                if let Some(shard) = self.went_on(now, &request) {
+                    return self.outputs.push_back(Output::ToShard { shard, message: ShardMessage::Refresh { from, client, request } });
+                }
+                if from == self.shard {
+                    return self.not_moved(now, client, &request, NotMoved::Unknown);
+                }
+                let message = self.move_away(now, from, client, request);
                 self.outputs.push_back(Output::ToShard { shard: from, message });
             }
             ShardMessage::Answer { client, bytes } => self.outputs.push_back(Output::Reply { client, bytes }),
@@ -146,7 +159,7 @@ impl Server {
     }
 
     /// A client of another shard wants what its ticket stands for.
-    fn move_away(&mut self, now: Now, client: FiveTuple, request: Box<[u8]>) -> ShardMessage {
+    fn move_away(&mut self, now: Now, to: ShardId, client: FiveTuple, request: Box<[u8]>) -> ShardMessage {
         let not_moved = |request, why| ShardMessage::NotMoved { client, request, why };
         let Ok(message) = Message::parse(&request) else { return not_moved(request, NotMoved::Unknown) };
         let Some((index, ticket)) = ticket_of(&message).and_then(|ticket| Some((self.index_of(ticket)?, ticket))) else {
@@ -170,7 +183,25 @@ impl Server {
             }
         };
         let style = ReplyStyle { integrity: proof.integrity, fingerprint: message.has_fingerprint() };
-        self.leave(index, ticket, client, &message, style).unwrap_or_else(|| not_moved(request, NotMoved::Unknown))
+        let left = self.leave(index, ticket, client, &message, style);
+        if left.is_some() {
+            self.departures.note(now.mono, ticket, to);
+        }
+        left.unwrap_or_else(|| not_moved(request, NotMoved::Unknown))
+    }
+
+    /// The shard that a ticket's allocation left this one for.
+    fn went_on(&self, now: Now, request: &[u8]) -> Option<ShardId> {
+        let ticket = ticket_of(&Message::parse(request).ok()?)?;
+        self.departures.destination(now.mono, ticket).filter(|to| *to != self.shard)
+    }
+
+    /// The shard to ask for a ticket's allocation: the one that gave the ticket, unless that is this one and knows better.
+    fn shard_of_ticket(&self, now: Now, ticket: Ticket) -> ShardId {
+        match ticket.shard() {
+            shard if shard == self.shard => self.departures.destination(now.mono, ticket).unwrap_or(shard),
+            shard => shard,
+        }
     }
 
     /// Takes an allocation out for another shard.
@@ -214,6 +245,9 @@ impl Server {
         self.allocation_generation = self.allocation_generation.wrapping_add(1);
         allocation.generation = self.allocation_generation;
         let previous = allocation.tickets.previous;
+        if let Some(previous) = previous {
+            self.departures.forget(previous);
+        }
         let holder = self.clients.get(&client).copied();
         let index = self.insert(allocation);
         for relay in relays.into_iter().flatten() {
@@ -244,7 +278,7 @@ impl Server {
     /// The other shard did not have it. Perhaps it is here by now: a client may repeat itself.
     fn not_moved(&mut self, now: Now, client: FiveTuple, request: &[u8], why: NotMoved) {
         let Ok(message) = Message::parse(request) else { return };
-        if self.clients.contains_key(&client) {
+        if self.clients.contains_key(&client) || self.holder_of(&message).is_some() {
             let decided = self.handle_request(now, client, &message);
             return self.queue_reply(decided);
         }

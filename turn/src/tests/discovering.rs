@@ -19,9 +19,12 @@ fn binding(write: Write<'_>) -> Vec<u8> {
     out
 }
 
+fn discovery() -> Vec<NatDiscovery> {
+    vec![NatDiscovery { addresses: [ip("198.51.100.1"), ip("198.51.100.2")], ports: [3478, 3479] }]
+}
+
 fn discovering() -> World {
-    let addresses = [ip("198.51.100.1"), ip("198.51.100.2")];
-    World::new(Config { nat_discovery: vec![NatDiscovery { addresses, ports: [3478, 3479] }], ..config() })
+    World::new(Config { nat_discovery: discovery(), ..config() })
 }
 
 fn at(text: &str) -> SocketAddr {
@@ -84,6 +87,42 @@ fn elsewhere_the_tests_are_unknown_and_the_answer_small() {
         world.client_sends(client, &binding(&|_| ()));
         assert_eq!(world.server.scratch().len(), 32, "1.6 times the request");
     }
+}
+
+#[test]
+fn with_credentials_the_tests_are_answered_alike() {
+    let mut world = World::new(Config { secure_stun: true, nat_discovery: discovery(), ..config() });
+    let mut alice = Client::new("203.0.113.1:1000");
+    alice.nonce = world.nonce_for(&alice);
+    let id = world.next_id();
+    let signed = |alice: &Client, write: Write<'_>| alice.sign(Method::BINDING, id, write);
+    assert_eq!(world.client_sends(alice.path, &signed(&alice, &|_| ())), Verdict::Reply { client: alice.path });
+    let message = Message::parse(world.server.scratch()).unwrap();
+    assert!(message.verify_integrity(&alice.key()));
+    assert_eq!(message.address(Type::RESPONSE_ORIGIN), Ok(Some(at(SERVER))));
+    assert_eq!(message.address(Type::OTHER_ADDRESS), Ok(Some(at("198.51.100.2:3479"))));
+    let verdict = world.client_sends(alice.path, &signed(&alice, &|w| _ = w.u32(Type::CHANGE_REQUEST, 6)));
+    assert_eq!(verdict, Verdict::ReplyFrom { client: alice.path, from: at("198.51.100.2:3479"), to: alice.path.remote });
+    // From strangers nothing but a challenge goes anywhere, and never from another address.
+    let stranger = Client::new("203.0.113.9:1000").path;
+    assert_eq!(world.client_sends(stranger, &binding(&|w| _ = w.u32(Type::CHANGE_REQUEST, 6))), Verdict::Reply { client: stranger });
+    assert_eq!(code_of(world.server.scratch()), 401);
+    alice.path.protocol = Protocol::Tcp;
+    world.client_sends(alice.path, &signed(&alice, &|w| _ = w.u32(Type::CHANGE_REQUEST, 6)));
+    assert_eq!(code_of(world.server.scratch()), 420, "no stream can change its address");
+}
+
+#[test]
+fn auxiliary_addresses_send_nobody_elsewhere() {
+    let servers = vec![at("192.0.2.1:3478")];
+    let mut world = World::new(Config { alternate_servers: servers, auxiliary: vec![at("198.51.100.1:33478")], ..config() });
+    let mut client = Client::new("203.0.113.1:1");
+    let id = world.next_id();
+    let allocate = client.sign(Method::ALLOCATE, id, &|writer| _ = writer.first_of_four(Type::REQUESTED_TRANSPORT, 17));
+    world.client_sends(client.path, &allocate);
+    assert_eq!(code_of(world.server.scratch()), 300);
+    client.path.local = at("198.51.100.1:33478");
+    assert_eq!(code_of(&world.allocate(&mut client, |_| ())), 0);
 }
 
 #[test]

@@ -183,6 +183,109 @@ fn a_ticket_of_another_shard_brings_the_allocation_over() {
     assert_eq!((new.ledger.allocations(REALM), new.ledger.ports_in_use(Family::V4), new.open.len()), (0, 0, 0));
 }
 
+/// Shows a ticket of shard `via`'s making at a new address that leads to shard `to`: the answer, once all shards have said their say.
+fn shown_at(shards: &mut [World], to: usize, client: &mut Client, ticket: &[u8]) -> Vec<u8> {
+    client.nonce = shards[to].nonce_for(client);
+    let id = shards[to].next_id();
+    let refresh = client.sign(Method::REFRESH, id, &|writer| _ = writer.attribute(Type::MOBILITY_TICKET, ticket));
+    if let Some(answer) = shards[to].ask(client.path, &refresh) {
+        return answer;
+    }
+    // More rounds than there are shards would be a message that goes in circles.
+    for _ in 0..shards.len() {
+        for from in 0..shards.len() {
+            deliver(shards, from);
+        }
+    }
+    assert!(shards.iter().all(|world| world.others.is_empty()), "something is still on its way");
+    let at = shards[to].late.iter().position(|(client_path, _)| *client_path == client.path).expect("an answer");
+    shards[to].late.remove(at).1
+}
+
+/// Carries each message of one shard to the shard that it is for.
+fn deliver(shards: &mut [World], from: usize) {
+    for output in std::mem::take(&mut shards[from].others) {
+        let Output::ToShard { shard, .. } = &output else { continue };
+        let to = usize::from(shard.0);
+        assert_ne!(from, to, "a shard has nothing to say to itself");
+        let [one, other] = shards.get_disjoint_mut([from, to]).unwrap();
+        let kept = std::mem::replace(&mut one.others, vec![output]);
+        carry(one, other);
+        one.others = kept;
+    }
+}
+
+/// RFC 8016 section 3.2.2: a client that never saw the new ticket shows the old one, wherever it is by now.
+#[test]
+fn an_old_ticket_finds_the_allocation_on_whatever_shard_it_is() {
+    let first = World::on_shard(mobile(), 0);
+    let ledger = Arc::clone(&first.ledger);
+    let mut shards = vec![first];
+    shards.extend((1..4).map(|shard| World::with_ledger(mobile(), Arc::clone(&ledger), shard)));
+    let mut alice = Client::new("203.0.113.1:1000");
+    let ticket = allocated(&mut shards[0], &mut alice);
+    assert_eq!(shards[0].bind_channel(&mut alice, 0x4001, PEER), 0);
+    // To another shard, on to a third, where the same ticket is shown from another address, back to the first, and away again.
+    for (number, shard) in [2, 1, 1, 0, 0, 3, 2, 0, 3].into_iter().enumerate() {
+        let mut moved = elsewhere(&alice, &format!("203.0.113.200:{}", 7 + number));
+        let answer = shown_at(&mut shards, shard, &mut moved, &ticket);
+        assert_eq!(code_of(&answer), 0, "step {number}, to shard {shard}");
+        assert!(matches!(shards[shard].client_sends(moved.path, &[0x40, 0x01, 0, 0]), Verdict::ToPeer { .. }));
+        let held: Vec<_> = shards.iter().map(|world| world.server.stats().allocations).collect();
+        assert_eq!((held.iter().sum::<u64>(), held[shard]), (1, 1));
+        assert_eq!(ledger.allocations(REALM), 1);
+    }
+    // A stream that shows it arrives where the ticket was made, and the allocation comes there.
+    let mut stream = elsewhere(&alice, "203.0.113.201:7");
+    stream.path.protocol = Protocol::Tcp;
+    assert_eq!(code_of(&shown_at(&mut shards, 0, &mut stream, &ticket)), 0);
+    assert_eq!(shards[0].server.stats().allocations, 1);
+    // With the new ticket shown the old one is over, and nothing goes in circles.
+    let mut last = elsewhere(&alice, "203.0.113.202:7");
+    let answer = shown_at(&mut shards, 1, &mut last, &ticket);
+    let fresh = ticket_of(&answer);
+    assert_eq!(code_of(&come_back(&mut shards[1], &mut last, &fresh)), 0);
+    for (number, shard) in [0, 1, 2, 3].into_iter().enumerate() {
+        let mut late = elsewhere(&alice, &format!("203.0.113.203:{}", 7 + number));
+        assert_eq!(code_of(&shown_at(&mut shards, shard, &mut late, &ticket)), 437);
+        let mut thief = Client::new(&format!("203.0.113.66:{}", 7 + number)).with_credentials("bob", "builder");
+        assert_eq!(code_of(&shown_at(&mut shards, shard, &mut thief, &fresh)), 441);
+    }
+    assert_eq!(shards[1].server.stats().allocations, 1);
+}
+
+/// Who is connected stays so, whatever the wall clock does; at worst there is one more challenge.
+#[test]
+fn a_clock_that_jumps_ends_no_allocation() {
+    for day in [86_400_i64, -86_400] {
+        let mut world = World::new(mobile());
+        let mut alice = Client::new("203.0.113.1:1000");
+        let ticket = allocated(&mut world, &mut alice);
+        let relay = world.open[0].0;
+        assert_eq!(world.bind_channel(&mut alice, 0x4001, PEER), 0);
+        let unix = world.now.unix.as_secs().checked_add_signed(day).unwrap();
+        world.now.unix = Duration::from_secs(unix);
+        let now = world.now;
+        world.server.handle_timeout(now);
+        world.drain();
+        assert!(matches!(world.client_sends(alice.path, &[0x40, 0x01, 0, 0]), Verdict::ToPeer { .. }));
+        assert_eq!(world.peer_sends(relay, PEER, b"x"), Verdict::ToClient { client: alice.path, header: [0x40, 0x01, 0, 1] });
+        assert_eq!(world.refresh(&mut alice, None), Ok(600));
+        assert_eq!(world.bind_channel(&mut alice, 0x4002, "192.0.2.2:1"), 0);
+        assert_eq!(world.permit(&mut alice, &["192.0.2.3:1"]), 0);
+        assert_eq!(code_of(&world.allocate(&mut Client::new("203.0.113.2:1000"), |_| ())), 0, "newcomers are served, too");
+        // What was promised by the monotonic clock is kept by it.
+        world.sleep(Duration::from_secs(290));
+        assert!(matches!(world.client_sends(alice.path, &[0x40, 0x01, 0, 0]), Verdict::ToPeer { .. }));
+        let mut moved = elsewhere(&alice, "203.0.113.200:7");
+        assert_eq!(code_of(&come_back(&mut world, &mut moved, &ticket)), 0);
+        world.sleep(Duration::from_secs(599));
+        assert_eq!(world.refresh(&mut moved, Some(600)), Ok(600));
+        world.sleep(Duration::from_secs(601));
+        assert_eq!(world.server.stats().allocations, 0, "and what ran out is gone");
+    }
+}
+
 #[test]
 fn what_the_other_shard_does_not_have_or_not_for_this_user_stays() {
     let mut old = World::on_shard(mobile(), 0);
