@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::control::turn_api::{Page, Quotas, Row};
 use crate::failure::Failure;
 
+mod rooms;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,20 @@ enum What {
     /// The TURN relay: its allocations and quotas
     #[command(subcommand)]
     Turn(Turn),
+    /// Show rooms that somebody is in
+    Rooms {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what someone receives, and why it is no more
+    Why {
+        room: String,
+        identity: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -72,11 +87,12 @@ enum Turn {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = config(arguments)?;
     let server = Server::new(arguments, &config)?;
-    let What::Turn(turn) = &arguments.what;
-    match turn {
-        Turn::List { user, realm, json } => server.list(user.as_deref(), realm.as_deref(), *json),
-        Turn::Kill { ids } => ids.iter().try_for_each(|id| server.kill(id)),
-        Turn::Quotas { json } => server.quotas(*json),
+    match &arguments.what {
+        What::Turn(Turn::List { user, realm, json }) => server.list(user.as_deref(), realm.as_deref(), *json),
+        What::Turn(Turn::Kill { ids }) => ids.iter().try_for_each(|id| server.kill(id)),
+        What::Turn(Turn::Quotas { json }) => server.quotas(*json),
+        What::Rooms { json } => server.rooms(*json),
+        What::Why { room, identity, json } => server.why(room, identity, *json),
     }
 }
 

@@ -69,7 +69,7 @@ describe("two participants", () => {
   }
 
   it("sends the small layer to a small tile, and its publisher no more than that", async (t) => {
-    await viewer.page.setViewportSize({ width: 260, height: 420 });
+    await viewer.page.setViewportSize({ width: 240, height: 400 });
     t.diagnostic(`the small layer came after ${await arrives(240)} ms`);
     const { current, reason, preferences } = await why();
     assert.equal(current.spatial, 0);

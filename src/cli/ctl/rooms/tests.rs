@@ -1,0 +1,20 @@
+use super::*;
+
+#[test]
+fn a_line_says_what_is_sent_and_why() {
+    let subscriber: Subscriber = serde_json::from_str(
+        r#"{ "id": "5b", "door": "call", "connected": true, "estimate_bps": 2400000, "missing_m_lines": { "audio": 0, "video": 0 },
+        "subscriptions": [
+            { "publication": "07", "publisher": "bob\u001b[2J", "source": "camera", "current": { "spatial": 0, "temporal": 2 },
+              "target": { "spatial": 1, "temporal": 2 }, "bitrate_bps": 150000, "reason": "awaiting_keyframe",
+              "preferences": { "width": 320, "height": 180, "visible": true, "pinned": true } },
+            { "publisher": "eve", "source": "microphone", "current": null, "target": null, "bitrate_bps": 0, "reason": null,
+              "preferences": { "width": 0, "height": 0, "pinned": false } }] }"#,
+    )
+    .unwrap();
+    let lines = lines(&subscriber);
+    assert_eq!(lines[0], "5b by call, bandwidth toward it 2400 kbit/s");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&lines[2]), ["bob\u{fffd}[2J", "camera", "S0T2", "S1T2", "150", "320x180", "awaiting_keyframe", "(pinned)"]);
+    assert_eq!(words(&lines[3]), ["eve", "microphone", "-", "-", "0", "-", "not", "known", "yet"]);
+}
