@@ -27,6 +27,8 @@ pub struct BudgetConfig {
     pub upgrade_hold: Duration,
     /// Most that the doubling leads to.
     pub upgrade_hold_max: Duration,
+    /// How long the lowest layer that is on the wire stays although it does not fit: estimates dip, and a pause is a freeze.
+    pub pause_hold: Duration,
     /// Between two steps up on the way back.
     pub upgrade_interval: Duration,
     /// A picture that is smaller than its tile by so much still counts as covering it.
@@ -48,10 +50,11 @@ pub struct BudgetConfig {
 impl Default for BudgetConfig {
     fn default() -> Self {
         Self {
-            interval: Duration::from_millis(100),
+            interval: Duration::from_millis(200),
             upgrade_headroom_percent: 15,
             upgrade_hold: Duration::from_millis(2000),
             upgrade_hold_max: Duration::from_secs(20),
+            pause_hold: Duration::from_millis(3000),
             upgrade_interval: Duration::from_millis(500),
             viewport_tolerance_percent: 20,
             loss_max_percent: 5,
@@ -78,6 +81,8 @@ pub struct Way {
 /// One subscription, and in `share` what it gets.
 #[derive(Clone, Debug)]
 pub struct Demand {
+    /// The caller's place for it.
+    pub at: usize,
     pub kind: Kind,
     pub preferences: Preferences,
     pub ladder: Ladder,
@@ -96,6 +101,8 @@ pub struct Held {
     /// When the way made it go down.
     lowered: Option<Instant>,
     raised: Option<Instant>,
+    /// Since when not even the lowest layer fits.
+    unfit: Option<Instant>,
     /// It went down because of the way and is not back yet: it goes up step by step.
     restoring: bool,
     /// How often going up has failed lately.
@@ -118,7 +125,7 @@ impl Share {
 
 impl Demand {
     pub fn new(kind: Kind, preferences: Preferences, ladder: Ladder, held: Held) -> Self {
-        Self { kind, preferences, ladder, speaking: false, audible: true, held, share: Share::NOTHING }
+        Self { at: 0, kind, preferences, ladder, speaking: false, audible: true, held, share: Share::NOTHING }
     }
 
     /// Who is served before whom: shared screens, then who speaks or is pinned, then the rest.
@@ -175,11 +182,6 @@ impl Purse {
 }
 
 impl Budget {
-    /// Only sound is sent for now.
-    pub fn is_audio_only(&self) -> bool {
-        self.policy.audio_only
-    }
-
     /// Fills in every demand's share. Returns what everything that is wanted would take, in bits per second, for probing.
     pub fn divide(&mut self, now: Instant, config: &BudgetConfig, way: Way, table: &mut Table) -> u64 {
         let Table { demands, climbs } = table;
@@ -239,25 +241,26 @@ fn sound(demand: &mut Demand) -> Share {
     Share { target, reason, bitrate_bps }
 }
 
-/// What a subscription that gets nothing now may begin with: the first picture should not have to wait for the next look.
+/// What is silent may come back as it was, or begin small: its first picture should not have to wait for the next look.
 fn kept_open(demand: &mut Demand, reason: Reason) -> Option<LayerId> {
-    let target = match reason {
-        Reason::Silent => Some(LayerId::new(0, demand.preferences.layer_max.temporal)),
-        _ => None,
-    };
+    if reason == Reason::Silent {
+        return demand.held.target.or(Some(LayerId::new(0, demand.preferences.layer_max.temporal)));
+    }
     demand.held.target = None;
     demand.held.restoring = false;
-    target
+    None
 }
 
 /// Every picture gets its lowest layer before any gets a better one.
-fn share_lowest(now: Instant, config: &BudgetConfig, demands: &[Demand], climbs: &mut [Climb], purse: &mut Purse) {
+fn share_lowest(now: Instant, config: &BudgetConfig, demands: &mut [Demand], climbs: &mut [Climb], purse: &mut Purse) {
     for climb in climbs {
-        let demand = &demands[climb.at];
+        let demand = &mut demands[climb.at];
         let cost = demand.ladder.bitrate_of(climb.lowest);
         let begins = demand.held.target.is_none() && demand.held.restoring;
         let fits = if begins { may_rise(now, config, &demand.held) && purse.fits_well(cost) } else { purse.fits(cost) };
-        if fits {
+        let unfit = (!fits && demand.held.target.is_some()).then(|| demand.held.unfit.unwrap_or(now));
+        demand.held.unfit = unfit;
+        if fits || unfit.is_some_and(|since| now.saturating_duration_since(since) < config.pause_hold) {
             purse.spent += cost;
             climb.taken = Some(climb.lowest);
         }

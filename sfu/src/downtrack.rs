@@ -20,7 +20,7 @@ use crate::publication::Publication;
 use crate::selector::{Choice, Selector};
 use crate::sequencer::{Sent, Sequencer};
 use crate::srtp::{Outbound, SrtpError};
-use crate::{Codec, CodecSpec, Config, DropReason, Facts, Kind, LayerId, SenderSpec};
+use crate::{Codec, CodecSpec, Config, DropReason, Facts, Kind, LayerId, Preferences, SenderSpec};
 use header::{Stamps, Template};
 
 #[derive(Debug)]
@@ -97,7 +97,6 @@ pub struct Departure {
     pub padding: u8,
 }
 
-#[allow(dead_code, reason = "what the budget asks and sets")]
 impl Downtrack {
     /// `random` gives the first sequence number and timestamp.
     pub fn new(config: &Config, spec: SenderSpec, random: u64, now: Instant) -> Self {
@@ -138,6 +137,18 @@ impl Downtrack {
         self.spec = spec;
     }
 
+    /// Nothing but the preferences is different in a changed description.
+    pub fn differs_in_preferences(&self, spec: &SenderSpec) -> bool {
+        let SenderSpec { mid, kind, ssrc, rtx_ssrc, cname, codecs, extensions, source, preferences } = &self.spec;
+        let same = (mid, kind, ssrc, rtx_ssrc, cname, codecs, extensions, source)
+            == (&spec.mid, &spec.kind, &spec.ssrc, &spec.rtx_ssrc, &spec.cname, &spec.codecs, &spec.extensions, &spec.source);
+        same && *preferences != spec.preferences
+    }
+
+    pub fn set_preferences(&mut self, preferences: Preferences) {
+        self.spec.preferences = preferences;
+    }
+
     /// Its m-line is gone. What was sent is never asked for again; only its numbers must not be forgotten.
     pub fn retire(&mut self) {
         self.sequencer.forget();
@@ -163,6 +174,7 @@ impl Downtrack {
         self.selector.wanted()
     }
 
+    #[allow(dead_code, reason = "tests ask")]
     /// The best of what is wanted that the publisher sends.
     pub fn target(&self) -> Option<LayerId> {
         self.selector.target()

@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod bandwidth;
-#[allow(dead_code, unused_imports, reason = "what shares are made of comes next")]
 mod budget;
 mod cache;
 mod command;
@@ -28,7 +27,6 @@ pub mod sdp;
 mod selector;
 mod sequencer;
 mod sfu;
-#[allow(dead_code, reason = "shares look at who speaks next")]
 mod speakers;
 pub mod srtp;
 mod stats;

@@ -11,8 +11,10 @@ use foldhash::fast::FixedState;
 use pointsman_wire::clock::Now;
 
 use crate::bandwidth::Estimator;
+use crate::budget::Budget;
 use crate::downtrack::Downtrack;
 use crate::feedback::twcc::TwccRecorder;
+use crate::sfu::Subscribed;
 use crate::speakers::VoicePlace;
 use crate::transport::{DtlsIdentity, Transport};
 use crate::{CodecSpec, Config, ExtensionIds, ParticipantId, ParticipantSpec, ReceiverSpec, RoomId, SenderSpec, Source, SsrcSpec};
@@ -32,6 +34,13 @@ pub struct Participant {
     extensions: ExtensionIds,
     /// By their place in a [`crate::publication::Route`].
     pub downtracks: Vec<Downtrack>,
+    /// What is remembered of the downtracks' shares, by the same places.
+    pub subscribed: Vec<Subscribed>,
+    pub budget: Budget,
+    /// The estimate that was shared last.
+    pub shared_bps: u64,
+    /// When the estimate is shared next.
+    pub share_due: Option<Instant>,
     /// Downtracks that have packets in this flush.
     pub due: Vec<u16>,
     /// What the path to the client carries.
@@ -94,6 +103,10 @@ impl Participant {
             streams_max: config.streams_per_participant_max,
             extensions: ExtensionIds::default(),
             downtracks: Vec::new(),
+            subscribed: Vec::new(),
+            budget: Budget::default(),
+            shared_bps: 0,
+            share_due: None,
             due: Vec::new(),
             bandwidth: Estimator::new(&config.bandwidth, now.mono),
             clock_distance: None,
@@ -198,6 +211,14 @@ impl Participant {
         for (at, downtrack) in self.downtracks.iter_mut().enumerate() {
             let spec = specs.iter().find(|spec| spec.ssrc == downtrack.spec().ssrc);
             if spec == Some(downtrack.spec()) && downtrack.publication.is_some() == downtrack.spec().source.is_some() {
+                continue;
+            }
+            // Another wish is no other stream: what was sent before can still be asked for again.
+            if let Some(spec) = spec
+                && downtrack.differs_in_preferences(spec)
+                && downtrack.publication.is_some() == spec.source.is_some()
+            {
+                downtrack.set_preferences(spec.preferences);
                 continue;
             }
             let source = spec.and_then(|spec| spec.source);

@@ -152,7 +152,6 @@ impl Publication {
         self.meter.rates()
     }
 
-    #[allow(dead_code, reason = "what the budget asks")]
     /// Width and height of a spatial layer's picture in pixels, once a keyframe has told.
     pub fn size(&self, spatial: u8) -> Option<(u16, u16)> {
         self.sizes.get(usize::from(spatial)).copied().flatten()

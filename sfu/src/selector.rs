@@ -41,7 +41,6 @@ pub struct Selector {
     decodable: LayerSet,
 }
 
-#[allow(dead_code, reason = "what the budget asks and sets")]
 impl Selector {
     /// Wants the best there is.
     pub fn new() -> Self {

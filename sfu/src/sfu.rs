@@ -13,6 +13,7 @@ mod forward;
 mod mesh;
 mod publications;
 mod reports;
+mod shares;
 mod speakers;
 
 use std::collections::VecDeque;
@@ -23,6 +24,7 @@ use pointsman_wire::clock::{Now, Wheel};
 use pointsman_wire::net::{Datagram, FiveTuple, ShardId};
 use slab::Slab;
 
+use crate::budget::Table;
 use crate::directory::{Directory, Place};
 use crate::participant::Participant;
 use crate::publication::{Origin, Route};
@@ -34,6 +36,7 @@ use crate::{
 };
 use forward::Desk;
 use publications::Publications;
+pub use shares::Subscribed;
 
 /// One shard's participants, with everything they send and receive.
 pub struct Sfu {
@@ -46,6 +49,8 @@ pub struct Sfu {
     participants: Slab<Participant>,
     publications: Publications,
     rooms: Rooms,
+    /// The demands of whoever is looked at.
+    budget: Table,
     pool: PacketPool,
     desk: Desk,
     /// DTLS that waits for a later turn.
@@ -79,6 +84,7 @@ impl Sfu {
             directory: Directory::new(config.participants_max, config.paths_max, random.next()),
             participants: Slab::new(),
             publications: Publications::new(config.publications_max, config.gathered_max, random.next()),
+            budget: Table::default(),
             rooms: Rooms::new(config.speakers.rooms_max, random.next()),
             pool: PacketPool::new(config.pool_slots_max),
             desk: Desk::new(config.gathered_max),
@@ -246,6 +252,10 @@ impl Sfu {
         for _ in 0..changes.refused {
             self.stats.drops.count(DropReason::DowntracksMax);
         }
+        // What is wanted may have changed.
+        if let Some(participant) = self.participants.get_mut(index as usize) {
+            participant.share_due = Some(now.mono);
+        }
         self.schedule(index);
     }
 
@@ -294,6 +304,7 @@ impl Sfu {
                 (TransportEvent::Connected, Some(path)) => {
                     participant.connected = true;
                     participant.begin_reports(now, &self.config);
+                    participant.share_due = Some(now.mono);
                     self.stats.connected += 1;
                     Event::Connected { participant: id, path }
                 }

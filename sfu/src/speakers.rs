@@ -145,10 +145,6 @@ impl Rooms {
         self.get(place.room).is_none_or(|room| room.is_open(place.voice))
     }
 
-    pub fn dominant(&self, room: RoomId) -> Option<ParticipantId> {
-        self.get(self.find(room)?)?.dominant()
-    }
-
     /// Takes in what another shard tells.
     pub fn take_levels(&mut self, now: Instant, room: RoomId, shard: ShardId, levels: &Levels) -> Result<u32, DropReason> {
         let at = self.get_or_insert(room)?;

@@ -161,6 +161,7 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
         upgrade_headroom_percent,
         upgrade_hold,
         upgrade_hold_max,
+        pause_hold: _,
         upgrade_interval: _,
         viewport_tolerance_percent,
         loss_max_percent,

@@ -67,7 +67,7 @@ impl Participant {
     pub fn next_due(&self) -> Option<Instant> {
         let media = if self.connected {
             let nacks = self.streams.values().filter_map(|stream| stream.uplink.nack.next_due()).min();
-            [self.twcc.next_due(), nacks, self.reports_due, self.bandwidth.next_due()].into_iter().flatten().min()
+            [self.twcc.next_due(), nacks, self.reports_due, self.bandwidth.next_due(), self.share_due].into_iter().flatten().min()
         } else {
             None
         };

@@ -62,7 +62,9 @@ impl Sfu {
     pub(super) fn gather(&mut self, now: Now, at: u32, layer: u8, facts: Facts, packet: PacketRef) -> Result<(), DropReason> {
         let Publications { table, touched, gathered, .. } = &mut self.publications;
         let publication = table.get_mut(at as usize).ok_or(DropReason::UnknownStream)?;
+        let active = publication.rates().active();
         publication.gather(now, &self.config, gathered, layer, facts, packet)?;
+        let news = publication.rates().active() != active;
         if !publication.touched {
             publication.touched = true;
             touched.push(at);
@@ -75,6 +77,9 @@ impl Sfu {
             if here {
                 self.push_event(Event::PublicationStarted { publication, codec });
             }
+        }
+        if news {
+            self.hasten_shares_of(now, at);
         }
         self.watch(now, at);
         Ok(())

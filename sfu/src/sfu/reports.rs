@@ -21,6 +21,7 @@ impl Sfu {
         for packet in rtcp::packets(&plain[..len]) {
             self.take_report(now, index, packet.map_err(|_| DropReason::Malformed)?, out);
         }
+        self.hasten_share(now, index);
         Ok(())
     }
 
@@ -189,6 +190,7 @@ impl Sfu {
                 self.send_reports(now, index, out);
                 self.estimated(now, index);
             }
+            self.share_if_due(now, index);
             self.send_padding(now, index, out);
         }
         self.drain_transport(now, index);

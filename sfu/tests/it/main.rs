@@ -2,5 +2,6 @@
 
 mod allocation;
 mod call;
+mod shares;
 mod speakers;
 mod world;

@@ -99,9 +99,16 @@ pub fn start() -> Now {
     Now { mono: Instant::now(), unix: Duration::from_secs(1_800_000_000) }
 }
 
+/// Clients here give no feedback, so what the way is believed to carry at first is what it always carries: enough.
+pub fn default_config() -> Config {
+    let mut config = Config { pool_slots_max: 8192, ..Config::default() };
+    config.bandwidth.estimate_start_bps = 50_000_000;
+    config
+}
+
 impl World {
     pub fn new(shards: u16) -> Self {
-        Self::with_config(shards, Config { pool_slots_max: 8192, ..Config::default() })
+        Self::with_config(shards, default_config())
     }
 
     pub fn with_config(shards: u16, config: Config) -> Self {
