@@ -373,8 +373,11 @@ proptest! {
             let fits = viewer.taken_bps() <= way.estimate_bps.unwrap();
             prop_assert!(fits || viewer.table.demands.iter().all(|it| it.kind == Kind::Audio || it.share.target <= it.lowest()));
             // And not for long.
-            viewer.now += viewer.config.pause_hold;
-            viewer.look(way);
+            for _ in 0..=viewer.table.demands.len() {
+                // When one comes back, another may have to go.
+                viewer.now += viewer.config.pause_hold;
+                viewer.look(way);
+            }
             let pictures = viewer.table.demands.iter().filter(|it| it.kind == Kind::Video && it.share.bitrate_bps > 0);
             prop_assert!(pictures.count() == 0 || viewer.taken_bps() <= way.estimate_bps.unwrap());
             for demand in &viewer.table.demands {
