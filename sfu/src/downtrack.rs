@@ -40,6 +40,8 @@ pub struct Downtrack {
     source: u8,
     /// The layer on the wire before belongs to the same publication, so their clocks may be compared.
     same_source: bool,
+    /// The stream that was on the wire before the last new start.
+    stream_before: Option<u8>,
     rtx_sequence: u64,
     packets: u32,
     octets: u32,
@@ -116,6 +118,7 @@ impl Downtrack {
             format: None,
             source: 0,
             same_source: false,
+            stream_before: None,
             rtx_sequence: random >> 16 & 0x7FFF,
             packets: 0,
             octets: 0,
@@ -160,6 +163,7 @@ impl Downtrack {
         self.publication = publication;
         self.start_anew();
         self.same_source = false;
+        self.stream_before = None;
         self.keyframe_asked = None;
     }
 
@@ -208,6 +212,12 @@ impl Downtrack {
             return Ok(None);
         }
         let newest = !ours || self.rtp.ahead(facts.sequence) > 0;
+        if !newest && self.picture.is_left_out(facts.picture_id) {
+            return Ok(None);
+        }
+        if !ours && facts.entry && publication.is_past(fresh.layer, facts, format.clock_rate) {
+            return Ok(None);
+        }
         match self.selector.choose(fresh.layer, facts, newest) {
             Choice::Leave => return Ok(None),
             Choice::Skip => {
@@ -259,7 +269,8 @@ impl Downtrack {
             None => (current, guess.ok_or(DropReason::NotCached)?, None),
         };
         let (facts, packet) = publication.cached(layer, wanted).ok_or(DropReason::NotCached)?;
-        let left_out = numbers.is_none() && !facts.frame.present.contains(self.selector.within());
+        let part_of_it = facts.frame.present.contains(self.selector.within()) && !self.picture.is_left_out(facts.picture_id);
+        let left_out = numbers.is_none() && !part_of_it;
         if facts.payload.is_none() || left_out {
             return Err(DropReason::NotCached);
         }
@@ -342,6 +353,7 @@ impl Downtrack {
     }
 
     fn start_anew(&mut self) {
+        self.stream_before = self.selector.stream().or(self.stream_before);
         self.selector.reset();
         self.source = self.source.wrapping_add(1);
     }
@@ -349,6 +361,7 @@ impl Downtrack {
     fn switch(&mut self, now: Now, publication: &Publication, fresh: &Fresh, before: Option<u8>, clock_rate: u32) {
         let by_arrival = self.rtp.timestamp_by_arrival(now.mono, clock_rate);
         let timestamp = before
+            .or(self.stream_before)
             .filter(|_| self.same_source)
             .and_then(|before| self.timestamp_by_report(publication, before, fresh, clock_rate))
             // A report that is wrong by more than a second is wrong.
@@ -366,6 +379,9 @@ impl Downtrack {
 
     /// The new layer's timestamp in the numbers of the layer before, by the publisher's clock.
     fn timestamp_by_report(&self, publication: &Publication, before: u8, fresh: &Fresh, clock_rate: u32) -> Option<u32> {
+        if before == fresh.layer {
+            return Some(self.rtp.out_timestamp(fresh.facts.timestamp)); // The same clock, muted or torn meanwhile.
+        }
         let (old, new) = (publication.reported(before)?, publication.reported(fresh.layer)?);
         let since_report = fresh.facts.timestamp.wrapping_sub(new.timestamp);
         let between = ticks(new.unix, old.unix, clock_rate);

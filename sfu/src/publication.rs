@@ -130,6 +130,13 @@ impl Publication {
         self.layers.get(usize::from(layer))?.cache.newest()
     }
 
+    /// A packet is from so long before the newest of its layer that nothing should begin with it: whoever did would see the past, and
+    /// would have to be sent everything since. Retransmissions come that late.
+    pub fn is_past(&self, layer: u8, facts: &Facts, clock_rate: u32) -> bool {
+        let newest = self.newest(layer).and_then(|newest| self.cached(layer, newest));
+        newest.is_some_and(|(newest, _)| newest.timestamp.wrapping_sub(facts.timestamp) as i32 > (clock_rate / 2) as i32)
+    }
+
     /// Somebody needs a keyframe of a layer.
     pub fn want_keyframe(&mut self, layer: u8) {
         if let Some(layer) = self.layers.get_mut(usize::from(layer)) {

@@ -56,6 +56,22 @@ impl PictureMunger {
         self.left_out[0] = (sequence + 1, before.wrapping_add(1));
     }
 
+    /// The picture was left out: what comes late of it has no number, since the pictures after it have moved up.
+    pub fn is_left_out(&self, picture_id: Option<Number>) -> bool {
+        let Some(number) = picture_id else { return false };
+        let sequence = self.extend(number);
+        let turns = &self.left_out[..self.turns];
+        turns.iter().enumerate().any(|(at, &(from, count))| {
+            let before = match turns.get(at + 1) {
+                Some(&(_, before)) => before,
+                None if self.turns < TURNS => 0,
+                None => count.wrapping_sub(1),
+            };
+            let run = u64::from(count.wrapping_sub(before));
+            (from.saturating_sub(run)..from).contains(&sequence)
+        })
+    }
+
     fn extend(&self, number: Number) -> u64 {
         let ahead = number.value.wrapping_sub(self.highest_in as u16) << (16 - number.bits);
         self.highest_in.wrapping_add_signed(i64::from(ahead as i16 >> (16 - number.bits)))

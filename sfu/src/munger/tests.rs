@@ -78,6 +78,23 @@ fn pictures_count_on() {
 }
 
 #[test]
+fn what_comes_late_of_a_picture_that_was_left_out_is_known() {
+    let number = |value| Some(Number { at: 2, bits: 15, value });
+    let mut munger = PictureMunger::default();
+    munger.switch(number(32_765), None);
+    assert_eq!(munger.forward(number(32_765), None).0, 32_765);
+    munger.skip(number(32_766));
+    munger.skip(number(32_767));
+    assert_eq!(munger.forward(number(0), None).0, 32_766);
+    munger.skip(number(1));
+    assert_eq!(munger.forward(number(2), None).0, 32_767);
+    let left_out: Vec<u16> =
+        [32_764, 32_765, 32_766, 32_767, 0, 1, 2, 3].into_iter().filter(|&it| munger.is_left_out(number(it))).collect();
+    assert_eq!(left_out, [32_766, 32_767, 1]);
+    assert!(!munger.is_left_out(None));
+}
+
+#[test]
 fn frames_count_on() {
     let mut munger = FrameMunger::default();
     munger.switch(&[0x80, 0xff, 0xff]);
