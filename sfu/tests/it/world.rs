@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pointsman_sfu::srtp::SrtpError;
 use pointsman_sfu::transport::{DtlsIdentity, Transport, TransportConfig};
 use pointsman_sfu::{
     Claim, Codec, CodecSpec, Command, Config, DtlsRole, Egress, Event, ExtensionIds, Front, IceCredentials, Kind, MeshMessage,
@@ -291,7 +292,8 @@ impl World {
 }
 
 impl Client {
-    fn check(&self) -> Vec<u8> {
+    /// One connectivity check, as clients send them all the time.
+    pub fn check(&self) -> Vec<u8> {
         check(&self.spec.local, &self.spec.remote)
     }
 
@@ -303,7 +305,7 @@ impl Client {
         self.drain();
     }
 
-    fn handle_timeout(&mut self, now: Now) {
+    pub fn handle_timeout(&mut self, now: Now) {
         let _ = self.transport.handle_timeout(now, &mut self.out);
         self.drain();
     }
@@ -315,25 +317,29 @@ impl Client {
     }
 
     fn arrive(&mut self, now: Now, bytes: &[u8]) {
+        let mut plain = [0; 2048];
+        match self.open(now, bytes, &mut plain).expect("authentic media that never came before") {
+            Opened::Rtp(len) => self.rtp.push(plain[..len].to_vec()),
+            Opened::Rtcp(len) => self.rtcp.push(plain[..len].to_vec()),
+            Opened::Done => {}
+        }
+    }
+
+    /// Decrypts a datagram of the server's into `plain`; what is not media is dealt with.
+    pub fn open(&mut self, now: Now, bytes: &[u8], plain: &mut [u8]) -> Result<Opened, SrtpError> {
         match bytes {
-            [0..=3, ..] => {}
+            [0..=3, ..] => Ok(Opened::Done),
             [20..=63, ..] => {
                 let _ = self.transport.handle_dtls(now, self.path, bytes, &mut self.out);
                 self.drain();
+                Ok(Opened::Done)
             }
-            [_, 192..=223, ..] => {
-                let mut plain = [0; 2048];
-                let len = self.transport.srtp_in().unwrap().unprotect_rtcp(bytes, &mut plain).expect("authentic RTCP");
-                self.rtcp.push(plain[..len].to_vec());
-            }
+            [_, 192..=223, ..] => self.transport.srtp_in().unwrap().unprotect_rtcp(bytes, plain).map(Opened::Rtcp),
             _ => {
                 let header = rtp::Header::parse_protected(bytes).unwrap();
-                let mut plain = [0; 2048];
                 let inbound = self.transport.srtp_in().unwrap();
-                let (len, _) = inbound
-                    .unprotect_rtp(bytes, header.header_len, header.ssrc, header.sequence, &mut plain)
-                    .expect("authentic RTP that never came before");
-                self.rtp.push(plain[..len].to_vec());
+                let (len, _) = inbound.unprotect_rtp(bytes, header.header_len, header.ssrc, header.sequence, plain)?;
+                Ok(Opened::Rtp(len))
             }
         }
     }
@@ -364,14 +370,19 @@ impl Client {
         space[..len].to_vec()
     }
 
+    pub fn seal_rtcp(&mut self, compound: &[u8]) -> Vec<u8> {
+        let mut sealed = [0; 1300];
+        let len = self.transport.srtp_out().unwrap().protect_rtcp(compound, &mut sealed).unwrap();
+        sealed[..len].to_vec()
+    }
+
     pub fn send_rtcp(&mut self, write: impl FnOnce(&mut RtcpWriter<'_>)) {
         let mut plain = [0; 1200];
         let mut writer = RtcpWriter::new(&mut plain);
         write(&mut writer);
         let len = writer.len();
-        let mut sealed = [0; 1300];
-        let len = self.transport.srtp_out().unwrap().protect_rtcp(&plain[..len], &mut sealed).unwrap();
-        self.to_server.push_back(sealed[..len].to_vec());
+        let sealed = self.seal_rtcp(&plain[..len]);
+        self.to_server.push_back(sealed);
     }
 
     /// Takes what came on one SSRC, parsed.
@@ -380,6 +391,16 @@ impl Client {
         self.rtp = Vec::from_iter((rest as Vec<Got>).into_iter().map(|got| got.bytes));
         taken
     }
+}
+
+/// What a datagram was.
+pub enum Opened {
+    /// So many bytes of a plain RTP packet.
+    Rtp(usize),
+    /// So many bytes of a plain RTCP compound.
+    Rtcp(usize),
+    /// Nothing that concerns media.
+    Done,
 }
 
 /// A received packet.
