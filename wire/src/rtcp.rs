@@ -1,10 +1,11 @@
-//! RTCP: compound packets (RFC 3550 section 6), feedback (RFC 4585, RFC 5104, transport-wide congestion control, REMB) and extended
+//! RTCP: compound packets (RFC 3550 section 6), feedback (RFC 4585, RFC 5104, RFC 8888, transport-wide congestion control, REMB) and extended
 //! reports (RFC 3611). Reading borrows and never allocates; [`Writer`] fills a slice that the caller lends.
 //!
 //! ```text
 //! |V P count|type|length in words − 1|body …|   again and again; only the last may be padded
 //! ```
 
+mod congestion;
 mod description;
 mod feedback;
 #[cfg(any(test, feature = "fuzz"))]
@@ -14,6 +15,7 @@ mod transport_cc;
 mod writer;
 mod xr;
 
+pub use congestion::{CongestionBlock, CongestionFeedback, PacketReport};
 pub use description::{Bye, Description, DescriptionChunk};
 pub use feedback::{Fir, FirEntry, Nack, Remb};
 #[cfg(any(test, feature = "fuzz"))]
@@ -35,6 +37,7 @@ const PAYLOAD_FEEDBACK: u8 = 206;
 const EXTENDED_REPORT: u8 = 207;
 
 const FMT_NACK: u8 = 1;
+const FMT_CONGESTION: u8 = 11;
 const FMT_TRANSPORT_CC: u8 = 15;
 const FMT_PLI: u8 = 1;
 const FMT_FIR: u8 = 4;
@@ -62,6 +65,7 @@ pub enum Packet<'a> {
     Bye(Bye<'a>),
     Nack(Nack<'a>),
     TransportCc(TransportCc<'a>),
+    Congestion(CongestionFeedback<'a>),
     /// Picture loss indication (RFC 4585 section 6.3.1): a keyframe of `media` is wanted.
     Pli {
         sender: u32,
@@ -130,6 +134,8 @@ impl<'a> Packet<'a> {
             RECEIVER_REPORT => Self::ReceiverReport(ReceiverReport::parse(count, body)?),
             SOURCE_DESCRIPTION => Self::Description(Description::parse(count, body)?),
             BYE => Self::Bye(Bye::parse(count, body)?),
+            // The only one without an SSRC of the media in its head.
+            TRANSPORT_FEEDBACK if count == FMT_CONGESTION => Self::Congestion(CongestionFeedback::parse(body)?),
             TRANSPORT_FEEDBACK | PAYLOAD_FEEDBACK => {
                 let (ssrcs, control) = body.split_first_chunk::<8>()?;
                 let (sender, media) = (be32(&ssrcs[..4]), be32(&ssrcs[4..]));

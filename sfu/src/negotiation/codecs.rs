@@ -51,16 +51,16 @@ pub(super) fn names(media: &Media) -> Vec<String> {
     names
 }
 
-/// What goes into `a=rtcp-fb` for an m-line on which we receive, send or both.
-pub(super) fn feedback(specs: &[CodecSpec], we_receive: bool) -> Vec<Feedback> {
+/// What goes into `a=rtcp-fb` of an m-line: whoever receives on it, the other end wants to know what arrives.
+pub(super) fn feedback(specs: &[CodecSpec]) -> Vec<Feedback> {
     let mut feedback = Vec::new();
     for spec in specs {
         let kinds = [
             (spec.nack, "nack"),
             (spec.pli, "nack pli"),
             (spec.fir, "ccm fir"),
-            (spec.transport_cc && we_receive, "transport-cc"),
-            (spec.remb && we_receive, "goog-remb"),
+            (spec.transport_cc, "transport-cc"),
+            (spec.remb, "goog-remb"),
         ];
         let kinds = kinds.into_iter().filter(|(set, _)| *set);
         feedback.extend(kinds.map(|(_, kind)| Feedback { payload_type: Some(spec.payload_type), kind: kind.to_owned() }));
@@ -91,6 +91,7 @@ pub(super) fn offered(kind: Kind, taken: &[u8]) -> (Vec<Format>, Vec<Feedback>) 
             let kinds = ["nack", "nack pli", "ccm fir"];
             feedback.extend(kinds.map(|kind| Feedback { payload_type: Some(payload_type), kind: kind.to_owned() }));
         }
+        feedback.push(Feedback { payload_type: Some(payload_type), kind: "transport-cc".to_owned() });
     }
     (formats, feedback)
 }

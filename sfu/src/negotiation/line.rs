@@ -176,7 +176,7 @@ impl Negotiation {
         }
         let extensions = extensions::negotiate(&media.extensions, kind, we_receive, we_send);
         line.active = true;
-        line.feedback = codecs::feedback(&codecs.specs, we_receive);
+        line.feedback = codecs::feedback(&codecs.specs);
         line.extensions = extensions.written;
         line.receiver = we_receive.then(|| {
             let before = line.receiver.as_ref();
@@ -195,18 +195,13 @@ impl Negotiation {
         line.simulcast = media.simulcast.is_some();
         line.sender = we_send.then(|| {
             let ours = line.ours.get_or_insert_with(|| self.draw_ours(kind)).clone();
-            let mut codecs = codecs.specs.clone();
-            // Only the first hop measures for itself: toward subscribers the SFU does not number packets yet.
-            for codec in &mut codecs {
-                (codec.transport_cc, codec.remb) = (false, false);
-            }
             SenderSpec {
                 mid: line.mid.clone(),
                 kind,
                 ssrc: ours.ssrc,
                 rtx_ssrc: ours.rtx_ssrc,
                 cname: ours.stream,
-                codecs,
+                codecs: codecs.specs.clone(),
                 extensions: extensions.sent,
                 source: line.sender.as_ref().and_then(|before| before.source),
                 preferences: line.sender.as_ref().map(|before| before.preferences).unwrap_or_default(),

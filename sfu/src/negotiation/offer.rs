@@ -20,7 +20,7 @@ impl Negotiation {
         match like {
             Some(like) => {
                 line.codecs.written = like.codecs.written;
-                line.feedback = codecs::feedback(&like.codecs.specs, false);
+                line.feedback = codecs::feedback(&like.codecs.specs);
                 line.extensions = like.extensions;
             }
             None => {

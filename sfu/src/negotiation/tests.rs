@@ -114,7 +114,8 @@ fn subscriptions_fill_free_lines_in_order_and_wait_for_more() {
     let after = sender(&negotiation, &video_mids[1]);
     assert_eq!(after.source, Some(source(5)), "who waited has the free m-line");
     assert_eq!((after.ssrc, after.rtx_ssrc), (before.ssrc, before.rtx_ssrc));
-    assert!(after.codecs.iter().all(|codec| !codec.transport_cc && !codec.remb));
+    assert!(after.codecs.iter().all(|codec| codec.transport_cc && !codec.remb), "what arrives is told packet by packet");
+    assert!(after.extensions.transport_cc.is_some(), "so packets are numbered");
     assert_eq!(negotiation.subscribe(source(5), Kind::Video), placed(&video_mids[1]), "asking again changes nothing");
 }
 

@@ -58,7 +58,7 @@ impl Sfu {
                 self.estimated(now, index);
             }
             // A BYE is told by the transport or by control, too.
-            Packet::ExtendedReport(_) | Packet::Description(_) | Packet::Bye(_) | Packet::Other { .. } => {}
+            Packet::ExtendedReport(_) | Packet::Congestion(_) | Packet::Description(_) | Packet::Bye(_) | Packet::Other { .. } => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! Calls through one and two shards, from the first check to the last packet.
 
 mod allocation;
+mod bandwidth;
 mod call;
 mod shares;
 mod speakers;

@@ -31,6 +31,10 @@ fn rewrite(packet: &Packet<'_>, writer: &mut Writer<'_>) -> Option<()> {
             let taken = writer.transport_cc(it.sender, it.media, it.feedback_count, 1 << 16, arrivals())?;
             (taken == arrivals().count()).then_some(())
         }
+        Packet::Congestion(it) => {
+            let blocks = it.blocks().map(|block| (block.ssrc, block.begin_sequence, block.reports()));
+            writer.congestion(it.sender, blocks, it.timestamp)
+        }
         Packet::Pli { sender, media } => writer.pli(*sender, *media),
         Packet::Fir(it) => writer.fir(it.sender, &it.entries().collect::<Vec<_>>()),
         Packet::Remb(it) => writer.remb(it.sender, it.bitrate_bps, &it.ssrcs().collect::<Vec<_>>()),
@@ -67,6 +71,13 @@ fn same(one: &Packet<'_>, other: &Packet<'_>) -> bool {
             // The clock wraps with the 24 bits of the reference time.
             let wrapped = |(a, b): (&i64, &i64)| (a - b).rem_euclid(1 << 32) == 0;
             a.len() == b.len() && a.iter().zip(&b).all(wrapped)
+        }
+        (Packet::Congestion(a), Packet::Congestion(b)) => {
+            (a.sender, a.timestamp) == (b.sender, b.timestamp)
+                && a.blocks().count() == b.blocks().count()
+                && a.blocks()
+                    .zip(b.blocks())
+                    .all(|(a, b)| (a.ssrc, a.begin_sequence) == (b.ssrc, b.begin_sequence) && a.reports().eq(b.reports()))
         }
         (Packet::Pli { sender, media }, Packet::Pli { sender: s, media: m }) => (sender, media) == (s, m),
         (Packet::Fir(a), Packet::Fir(b)) => a.sender == b.sender && a.entries().eq(b.entries()),

@@ -255,3 +255,44 @@ proptest! {
         fuzz(&packet);
     }
 }
+
+#[test]
+fn congestion_feedback_says_what_became_of_each_packet() {
+    let report = |sequence, received, ecn, age| PacketReport { sequence, received, ecn, age };
+    let first = [report(65_534, true, 1, Some(300)), report(65_535, false, 0, None), report(0, true, 3, None)];
+    let second = [report(7, true, 0, Some(0)), report(8, true, 2, Some(8_189))];
+    let bytes = write(|it| it.congestion(1, [(11, 65_534, first.iter().copied()), (22, 7, second.iter().copied())], 0xAABB_CCDD).unwrap());
+    // Head and sender, two blocks (three reports are padded to four), the timestamp.
+    assert_eq!(bytes.len(), 8 + (8 + 8) + (8 + 4) + 4);
+    assert_eq!(bytes[..4], [0x80 | 11, 205, 0, 9]);
+    let read = read(&bytes);
+    let [Packet::Congestion(feedback)] = &read[..] else { panic!("{read:?}") };
+    assert_eq!((feedback.sender, feedback.timestamp), (1, 0xAABB_CCDD));
+    let blocks: Vec<_> = feedback.blocks().map(|it| (it.ssrc, it.begin_sequence, it.reports().collect::<Vec<_>>())).collect();
+    assert_eq!(blocks, [(11, 65_534, first.to_vec()), (22, 7, second.to_vec())]);
+    // A count that leads beyond the end, and one that no feedback has.
+    for count in [6_u16, 20_000] {
+        let mut wrong = bytes.clone();
+        wrong[14..16].copy_from_slice(&count.to_be_bytes());
+        assert!(packets(&wrong).next().unwrap().is_err(), "{count}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn congestion_feedback_survives_a_round_trip(
+        begin in any::<u16>(),
+        packets_of in vec((any::<bool>(), 0..4_u8, proptest::option::of(0..8_190_u16)), 0..40),
+    ) {
+        let reports = packets_of.iter().zip(0_u16..).map(|(&(received, ecn, age), at)| PacketReport {
+            sequence: begin.wrapping_add(at),
+            received,
+            ecn: if received { ecn } else { 0 },
+            age: age.filter(|_| received),
+        });
+        let reports: Vec<_> = reports.collect();
+        let bytes = write(|it| it.congestion(9, [(3, begin, reports.iter().copied())], 5).unwrap());
+        let Some(Ok(Packet::Congestion(feedback))) = packets(&bytes).next() else { panic!() };
+        prop_assert_eq!(feedback.blocks().next().unwrap().reports().collect::<Vec<_>>(), reports);
+    }
+}

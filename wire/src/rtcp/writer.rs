@@ -1,11 +1,13 @@
 //! Writes compound packets into a slice.
 
+use super::congestion::PacketReport;
 use super::description::ITEM_CNAME;
 use super::feedback::{REMB, remb_bitrate};
 use super::xr::{DELAY_SINCE_REFERENCE, REFERENCE_TIME};
 use super::{
-    BYE, COUNT_MAX, DelaySinceReference, EXTENDED_REPORT, FMT_APPLICATION, FMT_FIR, FMT_NACK, FMT_PLI, FMT_TRANSPORT_CC, FirEntry,
-    PAYLOAD_FEEDBACK, RECEIVER_REPORT, ReportBlock, SENDER_REPORT, SOURCE_DESCRIPTION, SenderInfo, TRANSPORT_FEEDBACK, transport_cc,
+    BYE, COUNT_MAX, DelaySinceReference, EXTENDED_REPORT, FMT_APPLICATION, FMT_CONGESTION, FMT_FIR, FMT_NACK, FMT_PLI, FMT_TRANSPORT_CC,
+    FirEntry, PAYLOAD_FEEDBACK, RECEIVER_REPORT, ReportBlock, SENDER_REPORT, SOURCE_DESCRIPTION, SenderInfo, TRANSPORT_FEEDBACK,
+    congestion, transport_cc,
 };
 use crate::clock::NtpTime;
 
@@ -134,6 +136,23 @@ impl<'a> Writer<'a> {
         body.end += len;
         body.finish()?;
         Some(taken)
+    }
+
+    /// Congestion control feedback (RFC 8888 section 3.1) of blocks with SSRC, first sequence number and what became of the packets from there on.
+    /// `timestamp` is the middle 32 bits of our NTP time.
+    pub fn congestion<R: ExactSizeIterator<Item = PacketReport>>(
+        &mut self,
+        sender: u32,
+        blocks: impl IntoIterator<Item = (u32, u16, R)>,
+        timestamp: u32,
+    ) -> Option<()> {
+        let mut body = self.packet(usize::from(FMT_CONGESTION), TRANSPORT_FEEDBACK)?;
+        body.put(&sender.to_be_bytes())?;
+        for (ssrc, begin_sequence, reports) in blocks {
+            body.end += congestion::write_block(ssrc, begin_sequence, reports, body.rest())?;
+        }
+        body.put(&timestamp.to_be_bytes())?;
+        body.finish()
     }
 
     /// An extended report with a receiver reference time (RFC 3611 section 4.4).

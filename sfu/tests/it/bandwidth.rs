@@ -1,0 +1,115 @@
+//! Estimates toward subscribers, from packets that are numbered to events that control gets.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pointsman_sfu::{BandwidthConfig, Event, ParticipantId};
+use pointsman_wire::rtp;
+
+use crate::world::*;
+
+const CAMERA: u64 = 1;
+const DOWN: u32 = 5000;
+
+/// A publisher, and a subscriber that tells when packets arrived.
+struct Call {
+    world: World,
+    camera: Stream,
+    /// Transport-wide numbers that came, roll-overs counted, with their arrival in ticks.
+    arrived: BTreeMap<u64, i64>,
+    told: u64,
+    ticks: i64,
+    /// Of packets that the subscriber gets, one in so many is lost.
+    loses: u64,
+    seen: u64,
+    repeated: usize,
+}
+
+impl Call {
+    fn new() -> Self {
+        let mut world = World::new(1);
+        world.join(0, vec![video_in(CAMERA, "0", &[])], vec![]);
+        world.join(0, vec![], vec![video_out("a", DOWN, Some((CAMERA, ParticipantId(100))))]);
+        world.connect(0);
+        world.connect(1);
+        let camera = Stream::new(11, 100);
+        Self { world, camera, arrived: BTreeMap::new(), told: 1, ticks: 0, loses: 0, seen: 0, repeated: 0 }
+    }
+
+    /// A second of 30 frames of `packets` packets, of which the publisher's uplink loses each `lost_up`th.
+    fn second(&mut self, packets: usize, lost_up: u64) {
+        for at in 0..30 {
+            let key = self.camera.sequence == 100 && at == 0;
+            let frame = self.camera.frame(key, packets);
+            let sent: Vec<Packet> = frame.into_iter().filter(|it| key || lost_up == 0 || it.sequence % lost_up != 0).collect();
+            self.world.send(0, &sent);
+            self.hear();
+            self.world.pass(Duration::from_millis(33));
+            self.ticks += 33 * 4;
+            self.hear();
+            if at % 2 == 1 {
+                self.tell();
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        for ssrc in [DOWN, DOWN + 1] {
+            for got in self.world.clients[1].take(ssrc) {
+                self.repeated += usize::from(ssrc != DOWN);
+                let value = got.header.extension(&got.bytes, TWCC_DOWN).expect("numbered");
+                let rtp::TransportSequence(sequence) = rtp::TransportSequence::parse(value).unwrap();
+                let sequence = self.told & !0xFFFF | u64::from(sequence);
+                self.seen += 1;
+                if self.loses == 0 || self.seen % self.loses != 0 {
+                    self.arrived.insert(sequence, self.ticks);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let Some((&last, _)) = self.arrived.last_key_value() else { return };
+        let (told, arrived) = (self.told, std::mem::take(&mut self.arrived));
+        let arrivals = arrived.iter().map(|(&sequence, &at)| (sequence, at));
+        self.world.clients[1].send_rtcp(|writer| assert!(writer.transport_cc(1, DOWN, 0, told, arrivals).is_some()));
+        self.told = last + 1;
+        self.world.settle();
+    }
+
+    fn estimates(&self) -> Vec<u64> {
+        let of = |event: &Event| match event {
+            Event::Estimate { participant: ParticipantId(101), estimate_bps } => Some(*estimate_bps),
+            _ => None,
+        };
+        self.world.events.iter().filter_map(of).collect()
+    }
+}
+
+#[test]
+fn numbers_have_no_gaps_whatever_the_publisher_loses() {
+    let mut call = Call::new();
+    for _ in 0..6 {
+        call.second(8, 4);
+    }
+    let estimates = call.estimates();
+    let start = BandwidthConfig::default().estimate_start_bps;
+    assert_eq!(estimates.first(), Some(&start), "{estimates:?}");
+    assert!(estimates.iter().all(|bps| *bps >= start), "a quarter is lost before it comes to us: {estimates:?}");
+    assert!(estimates.last() > Some(&(start * 5 / 4)), "and all of the rest gets through: {estimates:?}");
+}
+
+#[test]
+fn loss_toward_the_subscriber_counts() {
+    let mut call = Call::new();
+    for _ in 0..3 {
+        call.second(8, 0);
+    }
+    let before = *call.estimates().last().unwrap();
+    call.loses = 2;
+    for _ in 0..5 {
+        call.second(8, 0);
+    }
+    let after = *call.estimates().last().unwrap();
+    assert!(after < before / 2, "{:?}", call.estimates());
+}
