@@ -33,19 +33,21 @@ function certificate(dir) {
     "-addext", `subjectAltName=DNS:${HOST},IP:${ADDRESS},IP:127.0.0.1`, "-keyout", `${dir}/key.pem`, "-out", `${dir}/cert.pem`);
 }
 
-/** Starts the server with `args`, or with a production-like configuration on 10.78.0.1 and 127.0.0.1; `tcp` and `tls`: whether it listens there. */
-export async function server({ dev = false, shards = 2, turn = "", tcp = true, tls = true } = {}) {
+/** Starts the server with `args`, or with a production-like configuration on 10.78.0.1 and 127.0.0.1; `tcp` and `tls`: whether it listens there;
+ *  `address`: one more that it has. */
+export async function server({ dev = false, shards = 2, turn = "", tcp = true, tls = true, address } = {}) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "pointsman-test-"));
   const log = path.join(dir, "server.log");
   let args = ["serve", "--dev"];
+  const addresses = address ? [ADDRESS, address] : [ADDRESS];
   const config = path.join(dir, "pointsman.toml");
   if (!dev) {
     certificate(dir);
-    fs.writeFileSync(config, `public_ip = ["${ADDRESS}", "::1"]
+    fs.writeFileSync(config, `public_ip = [${addresses.map((one) => `"${one}"`)}, "::1"]
 [listen]
-udp = ["${ADDRESS}:3478", "[::1]:3478"]
+udp = [${addresses.map((one) => `"${one}:3478"`)}, "[::1]:3478"]
 tcp = [${tcp ? `"${ADDRESS}:3478"` : ""}]
-tls = [${tls ? `"${ADDRESS}:5349"` : ""}]
+tls = [${tls ? addresses.map((one) => `"${one}:5349"`) : ""}]
 http = ["127.0.0.1:8080"]
 [tls]
 certificate = "${dir}/cert.pem"
@@ -92,13 +94,44 @@ export function withoutUdp() {
   return () => execFileSync("nft", ["delete", "table", "inet", "pointsman_test"]);
 }
 
+/** A network namespace behind a link whose rate can be set: `near` is our address on it, `space` its name, `rate(kbit)` limits what goes into it. */
+export function behindLink() {
+  const own = execFileSync("ip", ["netns", "identify", String(process.pid)], { encoding: "utf8" }).trim();
+  if (!own) throw new Error("this test must not run outside of a network namespace");
+  const [space, near, far] = [`${own}far`, "10.79.0.1", "10.79.0.2"];
+  const ip = (...args) => execFileSync("ip", args);
+  ip("netns", "add", space);
+  ip("link", "add", "near", "type", "veth", "peer", "name", "far", "netns", space);
+  ip("addr", "add", `${near}/24`, "dev", "near");
+  ip("link", "set", "near", "up");
+  for (const args of [["link", "set", "lo", "up"], ["addr", "add", `${far}/24`, "dev", "far"], ["link", "set", "far", "up"], ["route", "add", "default", "via", near]]) ip("-n", space, ...args);
+  let verb = "add";
+  return {
+    near,
+    space,
+    /** A queue of 200 ms, as a home router's. */
+    rate(kbit) {
+      execFileSync("tc", ["qdisc", verb, "dev", "near", "root", "tbf", "rate", `${kbit}kbit`, "burst", "4kb", "latency", "200ms"]);
+      verb = "change";
+    },
+    /** Drops so many per cent of what goes into it. */
+    loss(percent) {
+      execFileSync("nft", ["-f", "-"], { input: `table inet pointsman_loss { chain out { type filter hook output priority 0; oifname "near" numgen random mod 100 < ${percent} counter drop; }; }\n` });
+    },
+    close() {
+      ip("netns", "del", space);
+    },
+  };
+}
+
 /** Sum of a metric's samples whose labels match. */
 export function sum(metrics, name, labels = /./) {
   return metrics.split("\n").filter((line) => line.startsWith(name) && labels.test(line)).reduce((all, line) => all + Number(line.split(" ").at(-1)), 0);
 }
 
 // Replaces the camera and the microphone: a picture of one colour with a moving bar, and a tone. Both tell whose they are.
-function camera({ hue, hertz, width = 640, height = 360 }) {
+// With `noise` the picture is as hard to code as it gets: it takes all the bits that there are.
+function camera({ hue, hertz, width = 640, height = 360, noise = 0 }) {
   navigator.mediaDevices.getUserMedia = async ({ video, audio }) => {
     const stream = new MediaStream();
     if (video) {
@@ -110,6 +143,10 @@ function camera({ hue, hertz, width = 640, height = 360 }) {
         pen.fillRect(0, 0, width, height);
         pen.fillStyle = "#fff";
         pen.fillRect((n += 7) % (width - 20), height - 60, 20, 40);
+        for (let i = 0; i < noise; i++) {
+          pen.fillStyle = `hsl(${hue} ${Math.random() * 100}% ${Math.random() * 100}%)`;
+          pen.fillRect(width / 4 + (Math.random() * width) / 2, height / 4 + (Math.random() * height) / 2, 12, 12);
+        }
       };
       draw();
       setInterval(draw, 50);
@@ -199,9 +236,14 @@ const CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no
   "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection",
   "--disable-features=WebRtcHideLocalIpsWithMdns,LocalNetworkAccessChecks"];
 
-/** Headless Chromium; `tab(name, hue)` opens a tab whose camera shows that hue, in pictures of 640 × 360 or of the `size` given. */
-export async function chromium() {
-  const browser = await playwright.launch({ executablePath: "/usr/bin/chromium", headless: true, args: CHROMIUM_FLAGS });
+/** Headless Chromium, in the network namespace `space` if given; `tab(name, hue)` opens a tab whose camera shows that hue, in pictures of 640 × 360 or of the `size` given. */
+export async function chromium({ space } = {}) {
+  let executablePath = "/usr/bin/chromium";
+  if (space) {
+    executablePath = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "pointsman-chromium-")), "chromium");
+    fs.writeFileSync(executablePath, `#!/bin/sh\nexec ip netns exec ${space} /usr/bin/chromium "$@"\n`, { mode: 0o755 });
+  }
+  const browser = await playwright.launch({ executablePath, headless: true, args: CHROMIUM_FLAGS });
   return {
     async tab(name, hue = 20, size = {}) {
       const page = await (await browser.newContext()).newPage();
