@@ -4,6 +4,8 @@ mod attacks;
 pub mod client;
 mod exhaustion;
 mod streams;
+mod theft;
+mod turnserver;
 mod witnesses;
 
 use std::io::{Read, Write};

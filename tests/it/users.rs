@@ -1,6 +1,8 @@
 //! User databases on real servers: shared with coturn's `turnadmin`, used by a running server whose clients are coturn's, and lost.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -275,4 +277,45 @@ fn mariadb_may_go_and_come() {
 #[test]
 fn redis_may_go_and_come() {
     survives_the_database(Kind::Redis);
+}
+
+/// What watches coturn's Redis keys sees the same of ours: every command that reaches the Redis while coturn's client relays.
+#[test]
+fn redis_is_told_of_allocations_in_coturns_words() {
+    let redis = Server::start(Kind::Redis);
+    let mut monitor = TcpStream::connect(("127.0.0.1", redis.port)).unwrap();
+    monitor.write_all(format!("AUTH {}\r\nMONITOR\r\n", super::databases::PASSWORD).as_bytes()).unwrap();
+    let turn = Turn::start(redis.path(), &format!("users = {{ gorst = \"hero\" }}\nstatistics_redis = \"{}\"", redis.address()));
+    assert!(turn.relays("gorst", ["-w", "hero"]));
+    let (mut seen, mut bytes) = (String::new(), [0; 65_536]);
+    monitor.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let count = |seen: &str, command: &str, rest: &str| {
+        let start = format!("\"{command}\" \"turn/realm/{REALM}/user/gorst/allocation/");
+        let found = seen.lines().filter_map(|line| line.split_once(&start)).filter(|(_, text)| {
+            let id = text.get(..18).unwrap_or_default();
+            id.bytes().all(|byte| byte.is_ascii_digit()) && text.get(18..).is_some_and(|text| text.starts_with(rest))
+        });
+        found.count()
+    };
+    // The two that carried data are given back at the end, what was only tried out is not.
+    let ended = 2;
+    while count(&seen, "PUBLISH", "/total_traffic/peer\" \"rcvp=") < ended {
+        let len = monitor.read(&mut bytes).unwrap_or_else(|error| panic!("{error}: {seen}"));
+        seen.push_str(&String::from_utf8_lossy(&bytes[..len]));
+    }
+    let made = count(&seen, "SET", "/status\" \"new lifetime=777, type=UDP, local=127.0.0.1:");
+    assert!(made >= ended, "{seen}");
+    assert_eq!(count(&seen, "PUBLISH", "/status\" \"new lifetime=777, type=UDP, local=127.0.0.1:"), made, "{seen}");
+    assert!(count(&seen, "SET", "/status\" \"refreshed lifetime=777, type=UDP, ") >= ended, "{seen}");
+    assert!(seen.contains(&format!(", type=UDP, local=127.0.0.1:{}, remote=127.0.0.1:", turn.port)), "{seen}");
+    assert!(seen.contains(", ssl=NONE, cipher=NONE\""), "{seen}");
+    assert_eq!(count(&seen, "DEL", "/status\""), ended, "{seen}");
+    assert_eq!(count(&seen, "PUBLISH", "/status\" \"deleted\""), ended, "{seen}");
+    // Two messages of 120 bytes each way.
+    for channel in ["/traffic", "/traffic/peer", "/total_traffic", "/total_traffic/peer"] {
+        let told = format!("{channel}\" \"rcvp=2, rcvb=240, sentp=2, sentb=240\"");
+        assert_eq!(count(&seen, "PUBLISH", &told), ended, "{channel}: {seen}");
+    }
+    // Only the Redis's own words about the login were said in its hearing.
+    assert!(!seen.contains("hero"), "{seen}");
 }
