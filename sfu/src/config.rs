@@ -42,6 +42,12 @@ pub struct Config {
     pub resent_per_report_max: usize,
     /// A layer that was silent for so long is not active: its subscribers fall back to the next lower one.
     pub layer_silence_max: Duration,
+    /// A keyframe that came no longer ago is sent from the cache, with everything since, to whoever needs one; 0 never.
+    pub replay_age_max: Duration,
+    /// More packets than this are not sent from the cache: a new keyframe costs less.
+    pub replay_packets_max: usize,
+    /// A publisher is told that a layer is not wanted after nobody has wanted it for so long.
+    pub layer_unwanted_delay: Duration,
     /// Between two looks at which layers are active.
     pub layer_look_interval: Duration,
     /// Between two sender reports of one downtrack. Browsers need two for lip sync, so the first comes early.
@@ -94,6 +100,9 @@ impl Default for Config {
             gathered_max: 4096,
             resent_per_report_max: 64,
             layer_silence_max: Duration::from_millis(1000),
+            replay_age_max: Duration::from_millis(2000),
+            replay_packets_max: 150,
+            layer_unwanted_delay: Duration::from_millis(3000),
             layer_look_interval: Duration::from_millis(250),
             sender_report_interval: Duration::from_millis(1000),
             keyframe_retry_interval: Duration::from_millis(500),

@@ -7,6 +7,7 @@
 
 mod header;
 mod probe;
+mod replay;
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,9 @@ use crate::sequencer::{Sent, Sequencer};
 use crate::srtp::{Outbound, SrtpError};
 use crate::{Codec, CodecSpec, Config, DropReason, Facts, Kind, LayerId, Preferences, SenderSpec};
 use header::{Stamps, Template};
+use replay::{Pending, Replay};
+
+pub use replay::REPLAY_INTERVAL;
 
 #[derive(Debug)]
 pub struct Downtrack {
@@ -40,12 +44,18 @@ pub struct Downtrack {
     source: u8,
     /// The layer on the wire before belongs to the same publication, so their clocks may be compared.
     same_source: bool,
-    /// The stream that was on the wire before the last new start.
-    stream_before: Option<u8>,
     rtx_sequence: u64,
     packets: u32,
     octets: u32,
     keyframe_asked: Option<Instant>,
+    replay: Option<Replay>,
+    /// The stream and keyframe of the last replay: once is enough.
+    replayed: Option<(u8, u64)>,
+    pending: Option<Pending>,
+    /// The source's timestamp of a frame of which the last packet has not been sent, and when one of it was.
+    unfinished: Option<(u32, Instant)>,
+    /// The stream that was on the wire last.
+    last_stream: Option<u8>,
     reported: Option<Instant>,
 }
 
@@ -71,6 +81,8 @@ pub struct Numbers {
     pub picture_id: u16,
     pub tl0_index: u8,
     pub frame_number: u16,
+    /// Of the last packet of a picture, as the subscriber gets it.
+    pub marker: bool,
 }
 
 /// What a sender report says (RFC 3550 section 6.4.1).
@@ -118,11 +130,15 @@ impl Downtrack {
             format: None,
             source: 0,
             same_source: false,
-            stream_before: None,
             rtx_sequence: random >> 16 & 0x7FFF,
             packets: 0,
             octets: 0,
             keyframe_asked: None,
+            replay: None,
+            replayed: None,
+            pending: None,
+            unfinished: None,
+            last_stream: None,
             reported: None,
             spec,
         }
@@ -163,7 +179,7 @@ impl Downtrack {
         self.publication = publication;
         self.start_anew();
         self.same_source = false;
-        self.stream_before = None;
+        self.last_stream = None;
         self.keyframe_asked = None;
     }
 
@@ -171,6 +187,9 @@ impl Downtrack {
     /// Numbers go on where they were.
     pub fn set_target(&mut self, wanted: Option<LayerId>) {
         self.selector.want(wanted);
+        if wanted.is_none() {
+            self.stop_replay();
+        }
     }
 
     /// What was set last.
@@ -194,8 +213,17 @@ impl Downtrack {
         self.selector.awaited().is_some()
     }
 
-    /// Decides on a packet, in the order in which they came. `None` when it is not for this subscriber now.
+    /// Decides on a live packet, in the order in which they came. `None` when it is not for this subscriber now.
     pub fn plan(&mut self, now: Now, publication: &Publication, fresh: &Fresh) -> Result<Option<Planned>, DropReason> {
+        self.selector.retarget(publication.offer());
+        if self.holds_back(now.mono, fresh.layer, &fresh.facts) {
+            return Ok(None);
+        }
+        self.plan_next(now, publication, fresh)
+    }
+
+    /// Decides on a packet: a live one, or one that [`Downtrack::next_cached`] gave.
+    pub fn plan_next(&mut self, now: Now, publication: &Publication, fresh: &Fresh) -> Result<Option<Planned>, DropReason> {
         let facts = &fresh.facts;
         let format = self.format(facts.codec).ok_or(DropReason::NoCodec)?;
         let mut ours = self.selector.stream() == Some(fresh.layer);
@@ -204,7 +232,6 @@ impl Downtrack {
             ours = false;
         }
         self.selector.retarget(publication.offer());
-        let before = self.selector.stream();
         if facts.payload.is_none() {
             if ours {
                 self.rtp.skip(facts.sequence);
@@ -215,7 +242,8 @@ impl Downtrack {
         if !newest && self.picture.is_left_out(facts.picture_id) {
             return Ok(None);
         }
-        if !ours && facts.entry && publication.is_past(fresh.layer, facts, format.clock_rate) {
+        let replayed = self.replay.is_some_and(|replay| replay.first);
+        if !ours && !replayed && facts.entry && publication.is_past(fresh.layer, facts, format.clock_rate) {
             return Ok(None);
         }
         match self.selector.choose(fresh.layer, facts, newest) {
@@ -228,7 +256,11 @@ impl Downtrack {
                 return Ok(None);
             }
             Choice::Forward => {}
-            Choice::Switch => self.switch(now, publication, fresh, before, format.clock_rate),
+            Choice::Switch => self.switch(now, publication, fresh, format.clock_rate),
+        }
+        let marker = facts.marker || publication.is_layered() && facts.frame.end && facts.frame.spatial == self.selector.within().spatial;
+        if newest {
+            self.note_frame(now.mono, facts.timestamp, marker || format.codec.kind() == Kind::Audio);
         }
         let Some((sequence, timestamp)) = self.rtp.forward(now.mono, facts.sequence, facts.timestamp) else {
             return Ok(None);
@@ -238,7 +270,7 @@ impl Downtrack {
             span if span.is_none() => 0,
             span => self.frame.forward(span.of(fresh.packet.bytes())),
         };
-        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number };
+        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker };
         if format.nack {
             self.record(now.mono, fresh.layer, facts, numbers);
         }
@@ -260,9 +292,9 @@ impl Downtrack {
         let guess = self.rtp.in_sequence(sequence);
         let (layer, wanted, numbers) = match sent {
             Some(sent) if sent.source == self.source => {
-                let Sent { sequence: low, timestamp, picture_id, frame_number, tl0_index, layer, source: _ } = sent;
+                let Sent { sequence: low, timestamp, picture_id, frame_number, tl0_index, layer, marker, source: _ } = sent;
                 let near = publication.newest(layer).ok_or(DropReason::NotCached)?;
-                let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number };
+                let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker };
                 (layer, extend_low(low, near), Some(numbers))
             }
             Some(_) => return Err(DropReason::NotCached),
@@ -304,7 +336,7 @@ impl Downtrack {
         };
         let fixed = out.first_chunk_mut::<FIXED_HEADER_LEN>().ok_or(SrtpError::NoSpace)?;
         fixed[0] = if padding == 0 { 0x80 } else { 0xA0 };
-        fixed[1] = u8::from(facts.marker) << 7 | planned.payload_type;
+        fixed[1] = u8::from(numbers.marker) << 7 | planned.payload_type;
         fixed[2..4].copy_from_slice(&(sequence as u16).to_be_bytes());
         fixed[4..8].copy_from_slice(&numbers.timestamp.to_be_bytes());
         fixed[8..12].copy_from_slice(&ssrc.to_be_bytes());
@@ -318,14 +350,23 @@ impl Downtrack {
         outbound.protect_rtp((sequence >> 16) as u32, out, header_len, &head[..head_len], &payload[taken..], padding)
     }
 
-    /// The layer of which a keyframe must be asked for now, if any: at once, and then again and again until it comes.
-    pub fn keyframe_wanted(&mut self, now: Instant, publication: &Publication, interval: Duration) -> Option<u8> {
-        if self.spec.kind == Kind::Audio {
+    /// The layer of which a keyframe must be asked for now, if any: at once, and then again and again until it comes. None is asked for
+    /// while the cache holds a fresh one, with which the downtrack goes on then.
+    pub fn keyframe_wanted(&mut self, now: Instant, publication: &Publication, config: &Config) -> Option<u8> {
+        if self.spec.kind == Kind::Audio || self.replay.is_some() || self.pending.is_some() {
             return None;
         }
         self.selector.retarget(publication.offer());
         let layer = self.selector.awaited()?;
-        if self.keyframe_asked.is_some_and(|asked| now.saturating_duration_since(asked) < interval) {
+        if let Some(entry) = publication.fresh_keyframe(now, layer, config)
+            && self.replayed != Some((layer, entry))
+        {
+            if !self.is_within_frame(now) {
+                self.begin_replay(layer, entry);
+            }
+            return None;
+        }
+        if self.keyframe_asked.is_some_and(|asked| now.saturating_duration_since(asked) < config.keyframe_retry_interval) {
             return None;
         }
         self.keyframe_asked = Some(now);
@@ -353,22 +394,35 @@ impl Downtrack {
     }
 
     fn start_anew(&mut self) {
-        self.stream_before = self.selector.stream().or(self.stream_before);
         self.selector.reset();
+        self.stop_replay();
         self.source = self.source.wrapping_add(1);
     }
 
-    fn switch(&mut self, now: Now, publication: &Publication, fresh: &Fresh, before: Option<u8>, clock_rate: u32) {
+    fn stop_replay(&mut self) {
+        (self.replay, self.replayed, self.pending, self.unfinished) = (None, None, None, None);
+    }
+
+    fn switch(&mut self, now: Now, publication: &Publication, fresh: &Fresh, clock_rate: u32) {
+        // Of what comes from the cache, the newest packet is what belongs to now.
+        let behind = self.replay.as_mut().is_some_and(|replay| std::mem::take(&mut replay.first));
+        let newest = publication.newest(fresh.layer).filter(|_| behind);
+        let live = newest.and_then(|newest| publication.cached(fresh.layer, newest)).map(|(facts, _)| facts.timestamp);
+        let live = live.unwrap_or(fresh.facts.timestamp);
+        let before = self.last_stream.replace(fresh.layer);
         let by_arrival = self.rtp.timestamp_by_arrival(now.mono, clock_rate);
         let timestamp = before
-            .or(self.stream_before)
             .filter(|_| self.same_source)
-            .and_then(|before| self.timestamp_by_report(publication, before, fresh, clock_rate))
+            .and_then(|before| self.timestamp_by_report(publication, before, fresh.layer, live, clock_rate))
             // A report that is wrong by more than a second is wrong.
             .filter(|by_report| by_report.wrapping_sub(by_arrival).wrapping_add(clock_rate) < 2 * clock_rate)
             .unwrap_or(by_arrival);
         let facts = &fresh.facts;
-        self.rtp.switch(facts.sequence, facts.timestamp, timestamp);
+        if behind {
+            self.rtp.switch_behind(facts.sequence, live, timestamp);
+        } else {
+            self.rtp.switch(facts.sequence, facts.timestamp, timestamp);
+        }
         self.picture.switch(facts.picture_id, facts.tl0_index);
         if !facts.carried.dependency_descriptor.is_none() {
             self.frame.switch(facts.carried.dependency_descriptor.of(fresh.packet.bytes()));
@@ -378,12 +432,12 @@ impl Downtrack {
     }
 
     /// The new layer's timestamp in the numbers of the layer before, by the publisher's clock.
-    fn timestamp_by_report(&self, publication: &Publication, before: u8, fresh: &Fresh, clock_rate: u32) -> Option<u32> {
-        if before == fresh.layer {
-            return Some(self.rtp.out_timestamp(fresh.facts.timestamp)); // The same clock, muted or torn meanwhile.
+    fn timestamp_by_report(&self, publication: &Publication, before: u8, layer: u8, timestamp: u32, clock_rate: u32) -> Option<u32> {
+        if before == layer {
+            return Some(self.rtp.out_timestamp(timestamp)); // The same clock, muted, paused or torn meanwhile.
         }
-        let (old, new) = (publication.reported(before)?, publication.reported(fresh.layer)?);
-        let since_report = fresh.facts.timestamp.wrapping_sub(new.timestamp);
+        let (old, new) = (publication.reported(before)?, publication.reported(layer)?);
+        let since_report = timestamp.wrapping_sub(new.timestamp);
         let between = ticks(new.unix, old.unix, clock_rate);
         Some(self.rtp.out_timestamp(old.timestamp.wrapping_add(between).wrapping_add(since_report)))
     }
@@ -392,14 +446,15 @@ impl Downtrack {
         let timestamp = self.rtp.out_timestamp(facts.timestamp);
         let (picture_id, tl0_index) = self.picture.forward(facts.picture_id, facts.tl0_index);
         let frame_number = self.frame.forward(facts.carried.dependency_descriptor.of(packet));
-        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number };
+        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker: facts.marker };
         self.record(now.mono, layer, facts, numbers);
         numbers
     }
 
     fn record(&mut self, now: Instant, layer: u8, facts: &Facts, numbers: Numbers) {
-        let Numbers { sequence, timestamp, picture_id, tl0_index, frame_number } = numbers;
-        let sent = Sent { sequence: facts.sequence as u32, timestamp, picture_id, frame_number, tl0_index, layer, source: self.source };
+        let Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker } = numbers;
+        let low = facts.sequence as u32;
+        let sent = Sent { sequence: low, timestamp, picture_id, frame_number, tl0_index, layer, marker, source: self.source };
         self.sequencer.record(now, sequence as u16, sent);
     }
 

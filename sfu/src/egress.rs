@@ -30,6 +30,10 @@ pub enum MeshMessage {
     Attach { publication: PublicationId, shard: ShardId, wanted: bool },
     /// A packet of a publication, by reference.
     Packet(MeshPacket),
+    /// A packet of a publication that came `age` ago: kept, so that subscribers there can begin with it, and not forwarded at once.
+    Cached { packet: MeshPacket, age: Duration },
+    /// The highest spatial layer that subscribers on `shard` want; `None`: nobody there wants any.
+    LayersWanted { publication: PublicationId, shard: ShardId, spatial_max: Option<u8> },
     /// A subscriber of the sending shard needs a keyframe of this layer.
     KeyframeWanted { publication: PublicationId, layer: u8 },
     /// The publisher's sender report for a layer.

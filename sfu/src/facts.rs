@@ -82,6 +82,8 @@ pub struct Frame {
     pub required: LayerSet,
     /// Layers that can be decoded from here on, given what the frame itself needs.
     pub switching: LayerSet,
+    /// It needs nothing of its own layer from before, only the next lower one.
+    pub anew: bool,
 }
 
 impl Frame {
@@ -94,6 +96,7 @@ impl Frame {
         present: LayerSet::ALL,
         required: LayerSet::ALL,
         switching: LayerSet::NONE,
+        anew: false,
     };
 
     /// As a stream of simulcast, which has one spatial layer whatever it says.
@@ -145,7 +148,7 @@ impl Facts {
                 // RFC 7741 section 4.2, Y: the frame needs only the base layer. Layers above may still need more.
                 let switching = if info.switch_up { LayerSet::only(own) } else { LayerSet::NONE };
                 let required = if info.discardable { LayerSet::NONE } else { present };
-                Frame { spatial: 0, temporal: own.temporal, present, required, switching, ..ends }
+                Frame { spatial: 0, temporal: own.temporal, present, required, switching, anew: info.switch_up, ..ends }
             }
             Codec::Vp9 { .. } => {
                 let Ok(descriptor) = vp9::Descriptor::parse(payload) else { return ends };
@@ -157,7 +160,8 @@ impl Facts {
                 let present = if descriptor.not_for_upper { row } else { above };
                 let anew = layer.inter_layer && !descriptor.inter_picture;
                 let switching = if info.switch_up { present } else { LayerSet::NONE }.and(if anew { row } else { LayerSet::NONE });
-                Frame { spatial: own.spatial, temporal: own.temporal, present, required: present, switching, ..ends }
+                let anew = anew || info.switch_up;
+                Frame { spatial: own.spatial, temporal: own.temporal, present, required: present, switching, anew, ..ends }
             }
         }
     }
@@ -195,6 +199,7 @@ impl Descriptors {
             present: LayerSet::NONE,
             required: LayerSet::NONE,
             switching: LayerSet::NONE,
+            anew: false,
         };
         let mut told = LayerSet::NONE;
         for (target, layer) in self.targets.iter().enumerate() {

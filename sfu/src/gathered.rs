@@ -50,6 +50,13 @@ impl Gathered {
         self.packets.push(Fresh { layer, facts, packet, next: NONE });
     }
 
+    /// A packet that belongs to no chain, for one subscriber alone; its place, unless there is no room.
+    pub fn push_alone(&mut self, layer: u8, facts: Facts, packet: PacketRef) -> Option<u32> {
+        let at = self.packets.len();
+        (at < self.packets.capacity()).then(|| self.packets.push(Fresh { layer, facts, packet, next: NONE }))?;
+        Some(at as u32)
+    }
+
     pub fn get(&self, at: u32) -> Option<&Fresh> {
         self.packets.get(at as usize)
     }

@@ -43,6 +43,12 @@ pub struct Participant {
     pub share_due: Option<Instant>,
     /// Downtracks that have packets in this flush.
     pub due: Vec<u16>,
+    /// Some downtrack is sent packets from the cache.
+    pub catches_up: bool,
+    /// Its turn to be sent more of them has come.
+    pub called: bool,
+    /// A timer runs that calls it.
+    pub calling: bool,
     /// What the path to the client carries.
     pub bandwidth: Estimator,
     /// This host's time minus the client's NTP time, in µs: least seen, so nearly without the way.
@@ -108,6 +114,9 @@ impl Participant {
             shared_bps: 0,
             share_due: None,
             due: Vec::new(),
+            catches_up: false,
+            called: false,
+            calling: false,
             bandwidth: Estimator::new(&config.bandwidth, now.mono),
             clock_distance: None,
             feedback_ssrc: (random >> 20) as u32 | 1,

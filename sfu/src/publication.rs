@@ -13,6 +13,7 @@ use crate::feedback::keyframes::KeyframeRequests;
 use crate::gathered::{Chain, Gathered};
 use crate::layers::{Meter, Rates, SPATIAL_MAX};
 use crate::selector::Offer;
+use crate::sfu::Wanted;
 use crate::{Config, DropReason, Facts, Kind, PacketRef, ParticipantId, PublicationId, ReferenceTime};
 
 /// Simulcast layers of one publication at most; browsers send three.
@@ -34,6 +35,7 @@ pub struct Publication {
     meter: Meter,
     /// One stream has spatial layers (SVC).
     layered: bool,
+    pub wanted: Wanted,
     /// Picture size of each spatial layer, from the newest keyframe.
     sizes: [Option<(u16, u16)>; SPATIAL_MAX],
     pub started: bool,
@@ -64,6 +66,8 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Layer {
     cache: Cache,
+    /// First packet of the newest keyframe: its sequence number, timestamp, and when it came.
+    keyframe: Option<(u64, u32, Instant)>,
     last_seen: Option<Instant>,
     reference: Option<ReferenceTime>,
     /// From the first packet's arrival, for as long as the publisher sends no report.
@@ -83,6 +87,7 @@ impl Publication {
             layers: Vec::new(),
             meter: Meter::new(),
             layered: false,
+            wanted: Wanted::new(),
             sizes: [None; SPATIAL_MAX],
             started: false,
             touched: false,
@@ -113,12 +118,54 @@ impl Publication {
         kept.cache.insert(now.mono, &facts, &packet)?;
         if facts.entry {
             kept.keyframes.arrived();
+            kept.note_keyframe(now.mono, &facts);
             self.read_sizes(layer, &facts, packet.bytes());
         }
         self.layered |= facts.frame.spatial > 0;
         self.meter.count(now.mono, layer, &facts);
         gathered.push(&mut self.fresh, layer, facts, packet);
         Ok(())
+    }
+
+    /// Keeps a packet that came to another shard `age` ago, so that subscribers here need not wait for a keyframe.
+    pub fn keep(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        layer: u8,
+        facts: &Facts,
+        packet: &PacketRef,
+        age: Duration,
+    ) -> Result<(), DropReason> {
+        let kept = self.layer_mut(config, layer, facts.codec.kind()).ok_or(DropReason::OutOfRange)?;
+        let at = now.checked_sub(age).unwrap_or(now);
+        kept.cache.insert(at, facts, packet)?;
+        if facts.entry {
+            kept.note_keyframe(at, facts);
+            self.read_sizes(layer, facts, packet.bytes());
+        }
+        Ok(())
+    }
+
+    /// The first packet of a layer's newest keyframe, if that is fresh and everything since is here.
+    pub fn fresh_keyframe(&self, now: Instant, layer: u8, config: &Config) -> Option<u64> {
+        let kept = self.layers.get(usize::from(layer))?;
+        let (entry, _, at) = kept.keyframe?;
+        let newest = kept.cache.newest()?;
+        let fresh =
+            now.saturating_duration_since(at) <= config.replay_age_max && newest.checked_sub(entry)? < config.replay_packets_max as u64;
+        (fresh && (entry..=newest).all(|sequence| kept.cache.get(sequence).is_some())).then_some(entry)
+    }
+
+    /// How long ago a layer's newest keyframe came.
+    pub fn keyframe_age(&self, now: Instant, layer: u8) -> Option<Duration> {
+        let (_, _, at) = self.layers.get(usize::from(layer))?.keyframe?;
+        Some(now.saturating_duration_since(at))
+    }
+
+    /// One stream has spatial layers (SVC).
+    pub fn is_layered(&self) -> bool {
+        self.layered
     }
 
     pub fn cached(&self, layer: u8, sequence: u64) -> Option<(&Facts, &PacketRef)> {
@@ -225,6 +272,7 @@ impl Publication {
         while self.layers.len() <= index {
             self.layers.push(Layer {
                 cache: Cache::new(packets),
+                keyframe: None,
                 last_seen: None,
                 reference: None,
                 arrival: None,
@@ -232,5 +280,18 @@ impl Publication {
             });
         }
         self.layers.get_mut(index)
+    }
+}
+
+impl Layer {
+    /// With H.264 several packets of one keyframe may be where a decoder can start; the first counts.
+    fn note_keyframe(&mut self, now: Instant, facts: &Facts) {
+        let newer = self.keyframe.is_none_or(|(sequence, timestamp, _)| match timestamp == facts.timestamp {
+            true => facts.sequence < sequence,
+            false => facts.sequence > sequence,
+        });
+        if newer {
+            self.keyframe = Some((facts.sequence, facts.timestamp, now));
+        }
     }
 }

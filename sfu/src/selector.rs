@@ -97,9 +97,10 @@ impl Selector {
     /// A frame of the stream on the wire: changes the layer where that can be done, and says whether the frame is part of it.
     fn follow(&mut self, frame: &Frame, entry: bool, newest: bool) -> bool {
         if frame.start && newest {
-            // The frame must have what it needs itself, which is only known of layers next to what is sent.
+            // The subscriber must have what the frame itself needs.
             let near = frame.temporal <= self.within.temporal + 1 && frame.spatial <= self.within.spatial + 1;
-            let decodable = if entry || near { self.decodable.and(frame.switching) } else { self.decodable };
+            let follows = entry || frame.anew && near || !frame.present.within(self.decodable).is_empty();
+            let decodable = if follows { self.decodable.and(frame.switching) } else { self.decodable };
             self.within = self.best(decodable);
             if frame.present.contains(self.within) {
                 self.decodable = decodable;
@@ -127,6 +128,17 @@ impl Selector {
         let row = LayerSet::row(self.within_stream(target).spatial);
         let reached = self.stream == Some(stream) && !self.decodable.within(row).is_empty();
         (!reached).then_some(stream)
+    }
+
+    /// Nothing of what was sent before goes on; the target stays.
+    pub fn leave(&mut self) {
+        self.stream = None;
+    }
+
+    /// The stream on the wire ends with this packet, the first of a keyframe of another.
+    pub fn leaves_for(&self, stream: u8, facts: &Facts) -> bool {
+        let target = self.target.map(|target| self.stream_of(target));
+        facts.entry && self.stream.is_some_and(|current| current != stream) && target == Some(stream)
     }
 
     /// The stream on the wire.

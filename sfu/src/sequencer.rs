@@ -12,6 +12,7 @@ pub struct Sent {
     pub frame_number: u16,
     pub tl0_index: u8,
     pub layer: u8,
+    pub marker: bool,
     /// Which of the downtrack's sources it came from: numbers of an earlier one are in no cache any more.
     pub source: u8,
 }

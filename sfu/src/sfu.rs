@@ -15,6 +15,7 @@ mod publications;
 mod reports;
 mod shares;
 mod speakers;
+mod wanted;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ use crate::{
 use forward::Desk;
 use publications::Publications;
 pub use shares::Subscribed;
+
+pub use wanted::Wanted;
 
 /// One shard's participants, with everything they send and receive.
 pub struct Sfu {
@@ -74,6 +77,8 @@ enum Timer {
     Room(RoomId),
     /// Nobody came for so long.
     Expected(ParticipantId),
+    /// A participant may be sent more of what it gets from the cache.
+    Replay { index: u32, id: ParticipantId },
 }
 
 impl Sfu {
@@ -145,6 +150,7 @@ impl Sfu {
                 Timer::Publication(id) => self.publication_due(now, id, out),
                 Timer::Room(id) => self.room_due(now, id, out),
                 Timer::Expected(id) => self.expected_due(id),
+                Timer::Replay { index, id } => self.replay_due(index, id),
             }
         }
     }
@@ -276,6 +282,7 @@ impl Sfu {
         }
         self.attach(at, out);
         self.watch(now, at);
+        self.note_wanted(now, at, out);
     }
 
     /// Takes a downtrack off its publication, which may end with it.

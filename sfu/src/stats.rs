@@ -228,8 +228,10 @@ pub struct Stats {
     pub padding_bytes: u64,
     /// RTP packets sent only to find out whether more gets through.
     pub probe_packets: u64,
-    /// Times that a downtrack changed its layer.
+    /// Times that a downtrack changed its spatial layer.
     pub layer_switches: u64,
+    /// Packets sent from the cache of the last pictures, so that a subscriber need not wait for a keyframe.
+    pub replayed: u64,
     /// DTLS handshakes completed.
     pub connected: u64,
     /// Gauge: participants that live here.

@@ -114,6 +114,9 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
         gathered_max,
         resent_per_report_max,
         layer_silence_max,
+        replay_age_max,
+        replay_packets_max,
+        layer_unwanted_delay,
         layer_look_interval,
         sender_report_interval,
         keyframe_retry_interval,
@@ -146,6 +149,9 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
     section.number("gathered_max", gathered_max, 1..=65_536);
     section.number("resent_per_report_max", resent_per_report_max, 1..=4_096);
     section.duration("layer_silence_max_ms", layer_silence_max, 50..=60_000);
+    section.duration("replay_age_max_ms", replay_age_max, 0..=60_000);
+    section.number("replay_packets_max", replay_packets_max, 1..=65_536);
+    section.duration("layer_unwanted_delay_ms", layer_unwanted_delay, 0..=600_000);
     section.duration("layer_look_interval_ms", layer_look_interval, 10..=60_000);
     section.duration("sender_report_interval_ms", sender_report_interval, 100..=60_000);
     section.duration("keyframe_retry_interval_ms", keyframe_retry_interval, 50..=60_000);

@@ -45,6 +45,7 @@ impl Downtrack {
             picture_id: sent.picture_id,
             tl0_index: sent.tl0_index,
             frame_number: sent.frame_number,
+            marker: sent.marker,
         };
         Some((self.planned(facts, numbers, &format, Some((payload_type, self.rtx_sequence))), facts, packet))
     }

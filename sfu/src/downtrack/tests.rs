@@ -1,3 +1,5 @@
+mod layers;
+
 use std::time::Duration;
 
 use pointsman_wire::rtp;

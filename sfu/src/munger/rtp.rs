@@ -4,6 +4,8 @@ use std::time::Instant;
 
 /// Changes of the offset that late packets can still look behind. Each is one run of packets that were not forwarded.
 const TURNS: usize = 32;
+/// Between frames that are shown late, in ticks: at 90 kHz a millisecond.
+const BEHIND_STEP: u32 = 90;
 
 /// Maps a source's numbers to the subscriber's. Gaps stay gaps (the subscriber asks for what is missing, and what comes late fits
 /// in), except those of packets that were left out on purpose.
@@ -17,6 +19,8 @@ pub struct RtpMunger {
     last_timestamp: u32,
     last_at: Option<Instant>,
     timestamp_offset: u32,
+    /// What is sent was captured before it could be shown: the source's timestamp of the newest frame of that.
+    behind: Option<u32>,
     /// `out = in - skipped + base`, by the number from which it holds; the newest first. Only the first `turns` count.
     offsets: [(u64, u64); TURNS],
     turns: usize,
@@ -32,6 +36,7 @@ impl RtpMunger {
             last_timestamp: timestamp,
             last_at: None,
             timestamp_offset: 0,
+            behind: None,
             offsets: [(0, 0); TURNS],
             turns: 0,
         }
@@ -48,10 +53,19 @@ impl RtpMunger {
         let out_timestamp =
             if self.is_new() || newer(out_timestamp, self.last_timestamp) { out_timestamp } else { self.last_timestamp.wrapping_add(1) };
         self.timestamp_offset = out_timestamp.wrapping_sub(timestamp);
+        self.behind = None;
         self.first_in = sequence;
         self.highest_in = sequence;
         self.offsets[0] = (sequence, (self.highest_out + 1).wrapping_sub(sequence));
         self.turns = 1;
+    }
+
+    /// As [`RtpMunger::switch`], for packets that are older than what was sent last: `live` is a timestamp that belongs to `out_live`, and
+    /// until frames are newer than what was sent they follow each other by [`BEHIND_STEP`].
+    pub fn switch_behind(&mut self, sequence: u64, live: u32, out_live: u32) {
+        self.switch(sequence, live, out_live);
+        self.timestamp_offset = out_live.wrapping_sub(live);
+        self.behind = Some(live.wrapping_add(1));
     }
 
     /// Timestamp for a stream that starts now, by the time that has passed since the last packet.
@@ -66,7 +80,7 @@ impl RtpMunger {
     /// that is sent now.
     pub fn forward(&mut self, now: Instant, sequence: u64, timestamp: u32) -> Option<(u64, u32)> {
         let out = self.out_sequence(sequence)?;
-        let timestamp = self.out_timestamp(timestamp);
+        let timestamp = if out > self.highest_out { self.timestamp_now(timestamp) } else { self.out_timestamp(timestamp) };
         self.highest_in = self.highest_in.max(sequence);
         if out > self.highest_out {
             self.highest_out = out;
@@ -118,6 +132,21 @@ impl RtpMunger {
             .map(|&(from, offset)| (from, out.wrapping_sub(offset)))
             .find(|&(from, sequence)| sequence >= from)
             .map(|(_, sequence)| sequence)
+    }
+
+    /// While packets come from the past, time stands nearly still.
+    fn timestamp_now(&mut self, timestamp: u32) -> u32 {
+        let out = self.out_timestamp(timestamp);
+        let Some(frame) = self.behind else { return out };
+        if frame == timestamp {
+            return self.last_timestamp;
+        }
+        if newer(out, self.last_timestamp) {
+            self.behind = None;
+            return out;
+        }
+        self.behind = Some(timestamp);
+        self.last_timestamp.wrapping_add(BEHIND_STEP)
     }
 
     pub fn out_timestamp(&self, timestamp: u32) -> u32 {

@@ -26,7 +26,7 @@ fn temporal(id: u8, sync: bool) -> Facts {
     let own = LayerId::new(0, id);
     let present = LayerSet::upward(own).flat();
     let switching = if sync { LayerSet::only(own) } else { LayerSet::NONE };
-    facts(false, Frame { temporal: id, present, required: present, switching, ..Frame::WHOLE })
+    facts(false, Frame { temporal: id, present, required: present, switching, anew: sync, ..Frame::WHOLE })
 }
 
 fn streams(bits: u8) -> Offer {

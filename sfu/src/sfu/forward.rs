@@ -2,11 +2,12 @@
 
 use pointsman_wire::clock::Now;
 
-use super::Sfu;
-use crate::downtrack::{Departure, Planned};
+use super::publications::Publications;
+use super::{Sfu, Timer};
+use crate::downtrack::{Departure, Planned, REPLAY_INTERVAL};
 use crate::gathered::Chain;
 use crate::publication::Origin;
-use crate::{DropReason, Egress, MeshMessage, MeshPacket, PacketRef};
+use crate::{DropReason, Egress, MeshMessage, MeshPacket, PacketRef, ParticipantId};
 
 /// Lists that a flush works with; kept, so that it allocates nothing.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Sfu {
     /// Forwards what was gathered, and ends the turn. Call after the inputs of a turn, and before its packets are sent.
     pub fn flush(&mut self, now: Now, out: &mut impl Egress) {
         self.handshakes_left = self.config.handshakes_per_turn_max;
-        if self.publications.gathered.len() > 0 {
+        if self.publications.gathered.len() > 0 || !self.desk.due.is_empty() {
             self.send_to_shards(out);
             self.spread();
             for at in 0..self.desk.due.len() {
@@ -107,7 +108,7 @@ impl Sfu {
                 if !participant.connected {
                     continue;
                 }
-                if participant.due.is_empty() {
+                if participant.due.is_empty() && !participant.called {
                     self.desk.due.push(route.participant);
                 }
                 participant.due.push(route.downtrack);
@@ -158,10 +159,12 @@ impl Sfu {
         let Self { participants, publications, desk, stats, config, .. } = self;
         desk.items.clear();
         let Some(participant) = participants.get_mut(index as usize) else { return };
+        let called = std::mem::take(&mut participant.called);
         for &at in &participant.due {
             let Some(downtrack) = participant.downtracks.get_mut(usize::from(at)) else { continue };
             let Some(from) = downtrack.publication else { continue };
             let Some(publication) = publications.table.get(from as usize) else { continue };
+            let before = downtrack.current();
             for (fresh_at, fresh) in publications.gathered.of(publication.fresh) {
                 match downtrack.plan(now, publication, fresh) {
                     Ok(Some(planned)) => {
@@ -171,11 +174,63 @@ impl Sfu {
                     Err(reason) => stats.drops.count(reason),
                 }
             }
-            if let Some(layer) = downtrack.keyframe_wanted(now.mono, publication, config.keyframe_retry_interval) {
+            if let Some(layer) = downtrack.keyframe_wanted(now.mono, publication, config) {
                 desk.wanted.push((from, layer));
             }
+            participant.catches_up |= downtrack.catches_up();
+            let changed = before.zip(downtrack.current()).is_some_and(|(before, now)| before.spatial != now.spatial);
+            stats.layer_switches += u64::from(changed);
         }
         participant.due.clear();
+        if participant.catches_up {
+            self.plan_cached(now, index, called);
+        }
+    }
+
+    /// What a subscriber is sent from the cache, after what is live.
+    fn plan_cached(&mut self, now: Now, index: u32, called: bool) {
+        let Self { participants, publications: Publications { table, gathered, .. }, desk, stats, wheel, .. } = self;
+        let Some(participant) = participants.get_mut(index as usize) else { return };
+        participant.catches_up = false;
+        for (at, downtrack) in participant.downtracks.iter_mut().enumerate().filter(|(_, it)| it.catches_up()) {
+            let Some(publication) = downtrack.publication.and_then(|from| table.get(from as usize)) else { continue };
+            if called {
+                downtrack.catch_up();
+            }
+            while let Some((layer, facts, packet)) = downtrack.next_cached(publication) {
+                let Some(place) = gathered.push_alone(layer, *facts, PacketRef::clone(packet)) else { break };
+                let Some(fresh) = gathered.get(place) else { break };
+                match downtrack.plan_next(now, publication, fresh) {
+                    Ok(Some(planned)) => {
+                        stats.replayed += 1;
+                        desk.items.push(Item { downtrack: at as u16, fresh: place, planned });
+                    }
+                    Ok(None) => {}
+                    Err(reason) => stats.drops.count(reason),
+                }
+            }
+            participant.catches_up |= downtrack.catches_up();
+        }
+        if participant.catches_up && !participant.calling {
+            participant.calling = true;
+            wheel.insert(now.mono + REPLAY_INTERVAL, Timer::Replay { index, id: participant.id });
+        }
+    }
+
+    /// A subscriber may be sent more from the cache.
+    pub(super) fn replay_due(&mut self, index: u32, id: ParticipantId) {
+        let Some(participant) = self.participants.get_mut(index as usize) else { return };
+        if participant.id != id {
+            return;
+        }
+        participant.calling = false;
+        if !participant.catches_up || participant.called {
+            return;
+        }
+        participant.called = true;
+        if participant.due.is_empty() {
+            self.desk.due.push(index);
+        }
     }
 }
 

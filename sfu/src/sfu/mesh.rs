@@ -1,10 +1,11 @@
 //! What other shards say.
 
 use pointsman_wire::clock::Now;
+use pointsman_wire::net::ShardId;
 
 use super::{Sfu, Whence};
-use crate::publication::Origin;
-use crate::{DropReason, Egress, MeshMessage, MeshPacket};
+use crate::publication::{LAYERS_MAX, Origin};
+use crate::{DropReason, Egress, MeshMessage, MeshPacket, PacketRef};
 
 impl Sfu {
     pub(super) fn handle_message(&mut self, now: Now, message: MeshMessage, out: &mut impl Egress) -> Result<(), DropReason> {
@@ -23,16 +24,28 @@ impl Sfu {
                 let shards = &mut self.publications.table[at as usize].shards;
                 if !shards.contains(&shard) {
                     shards.push(shard);
+                    self.send_cached(now, at, shard, out);
                 }
+                self.set_wanted(now, at, shard, Some(u8::MAX), out);
                 Ok(())
             }
             MeshMessage::Attach { publication, shard, wanted: false } => {
                 let Some(at) = self.publications.find(publication) else { return Ok(()) };
                 self.publications.table[at as usize].shards.retain(|other| *other != shard);
+                self.set_wanted(now, at, shard, None, out);
                 self.publications.remove_idle(at);
                 Ok(())
             }
             MeshMessage::Packet(packet) => self.take_packet(now, packet),
+            MeshMessage::Cached { packet: MeshPacket { publication, layer, facts, packet }, age } => {
+                let at = self.publications.find(publication).ok_or(DropReason::MeshUnknown)?;
+                self.publications.table[at as usize].keep(now.mono, &self.config, layer, &facts, &packet, age)
+            }
+            MeshMessage::LayersWanted { publication, shard, spatial_max } => {
+                let at = self.publications.find(publication).ok_or(DropReason::MeshUnknown)?;
+                self.set_wanted(now, at, shard, spatial_max, out);
+                Ok(())
+            }
             MeshMessage::KeyframeWanted { publication, layer } => {
                 let at = self.publications.find(publication).ok_or(DropReason::MeshUnknown)?;
                 self.request_keyframe(now, at, layer, out);
@@ -43,6 +56,21 @@ impl Sfu {
                 let at = self.publications.find(publication).ok_or(DropReason::MeshUnknown)?;
                 self.publications.table[at as usize].set_reference(layer, reference);
                 Ok(())
+            }
+        }
+    }
+
+    /// A shard's first subscriber came: it gets what it needs to show a picture at once.
+    fn send_cached(&mut self, now: Now, at: u32, shard: ShardId, out: &mut impl Egress) {
+        let Some(publication) = self.publications.table.get(at as usize) else { return };
+        for layer in 0..LAYERS_MAX as u8 {
+            let Some(entry) = publication.fresh_keyframe(now.mono, layer, &self.config) else { continue };
+            let (Some(newest), Some(age)) = (publication.newest(layer), publication.keyframe_age(now.mono, layer)) else { continue };
+            for (facts, packet) in (entry..=newest).filter_map(|sequence| publication.cached(layer, sequence)) {
+                let packet = MeshPacket { publication: publication.id, layer, facts: *facts, packet: PacketRef::clone(packet) };
+                if !out.to_shard(shard, MeshMessage::Cached { packet, age }) {
+                    self.stats.drops.count(DropReason::MeshFull);
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use pointsman_wire::clock::Now;
 use pointsman_wire::net::ShardId;
 use slab::Slab;
 
-use super::{Sfu, Timer};
+use super::{Sfu, Timer, Wanted};
 use crate::gathered::Gathered;
 use crate::publication::{LAYERS_MAX, Origin, Publication};
 use crate::{DropReason, Egress, MeshMessage, ParticipantId, PublicationId, ReceiverSpec};
@@ -81,6 +81,7 @@ impl Sfu {
     pub(super) fn end_publication(&mut self, at: u32) {
         let Some(publication) = self.publications.table.get_mut(at as usize) else { return };
         publication.origin = Origin::Unknown;
+        publication.wanted = Wanted::new();
         publication.forget_packets();
         self.publications.remove_idle(at);
     }
@@ -119,6 +120,7 @@ impl Sfu {
         let message = MeshMessage::Attach { publication: publication.id, shard: self.shard, wanted: true };
         if out.to_shard(shard, message) {
             publication.origin = Origin::Shard { shard, asked: true };
+            publication.wanted = Wanted::new();
         } else {
             self.stats.drops.count(DropReason::MeshFull); // The look at the publication asks again.
         }
@@ -146,12 +148,13 @@ impl Sfu {
 
     pub(super) fn publication_due(&mut self, now: Now, id: PublicationId, out: &mut impl Egress) {
         let Some(at) = self.publications.find(id) else { return };
+        self.publications.table[at as usize].watched = false;
         self.attach(at, out);
+        self.note_wanted(now, at, out);
         for layer in 0..LAYERS_MAX as u8 {
             self.ask_for_keyframe(now, at, layer, out);
         }
         let publication = &mut self.publications.table[at as usize];
-        publication.watched = false;
         let unasked = matches!(publication.origin, Origin::Shard { asked: false, .. }) && !publication.routes.is_empty();
         if publication.look(now.mono, &self.config) || unasked {
             self.watch(now, at);

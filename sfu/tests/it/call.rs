@@ -216,13 +216,13 @@ fn a_switch(shards: u16, shard: usize) {
     assert_eq!(plis(&world, 0, 33), 1, "a keyframe of the better layer is asked for, once");
     let got = world.clients[1].take(DOWN);
     assert_eq!(got.len(), 15, "the old layer stays until it comes");
-    for at in 0..5 {
+    for at in 0..40 {
         world.send(0, &high.frame(at == 0, 2));
         world.send(0, &low.frame(false, 1));
         world.pass(Duration::from_millis(33));
     }
     let better = world.clients[1].take(DOWN);
-    assert_eq!(better.len(), 10, "only the better layer now");
+    assert_eq!(better.len(), 80, "only the better layer now");
     let all: Vec<Got> = got.into_iter().chain(better).collect();
     assert_contiguous(&all);
     for pair in all.windows(2) {

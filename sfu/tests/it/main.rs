@@ -3,6 +3,7 @@
 mod allocation;
 mod bandwidth;
 mod call;
+mod layers;
 mod shares;
 mod speakers;
 mod world;
