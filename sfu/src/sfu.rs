@@ -208,6 +208,8 @@ impl Sfu {
             for at in 0..participant.downtracks.len() as u16 {
                 if let Some(publication) = participant.downtrack(at).and_then(|it| it.publication) {
                     self.release(Route { participant: index, downtrack: at }, publication, out);
+                    self.watch(now, publication);
+                    self.watch(now, publication);
                 }
             }
             for receiver in &participant.receivers {
@@ -262,6 +264,7 @@ impl Sfu {
         if let Some(participant) = self.participants.get_mut(index as usize) {
             participant.share_due = Some(now.mono);
         }
+        self.watch_wanted(now, index);
         self.schedule(index);
     }
 

@@ -1,7 +1,7 @@
 //! Which of a publication's layers anybody wants: a publisher need not encode and send what nobody does.
 //!
 //! ```text
-//! downtracks ─► each shard's highest ─► (mesh) ─► the publisher's shard: highest of all ─► event
+//! preferences ─► each shard's highest ─► (mesh) ─► the publisher's shard: highest of all ─► event
 //! ```
 
 use std::time::Instant;
@@ -10,8 +10,8 @@ use pointsman_wire::clock::Now;
 use pointsman_wire::net::ShardId;
 
 use super::Sfu;
-use crate::publication::{LAYERS_MAX, Origin};
-use crate::{DropReason, Egress, Event, Kind, MeshMessage};
+use crate::publication::{LAYERS_MAX, Origin, Publication, Route};
+use crate::{DropReason, Egress, Event, Kind, MeshMessage, Preferences};
 
 /// What is wanted of a publication, and what its publisher was told. `None`: nothing.
 #[derive(Debug)]
@@ -34,8 +34,7 @@ impl Wanted {
 }
 
 impl Sfu {
-    /// Looks at what is wanted of a publication, and tells if that is news: more at once, less when it has stayed so for a while. Call
-    /// when a downtrack's target was set.
+    /// Looks at what is wanted of a publication, and tells if that is news: more at once, less when it has stayed so for a while.
     pub(super) fn note_wanted(&mut self, now: Now, at: u32, out: &mut impl Egress) {
         let Some(here) = self.wanted_here(at) else { return };
         let Some(publication) = self.publications.table.get_mut(at as usize) else { return };
@@ -77,6 +76,16 @@ impl Sfu {
         }
     }
 
+    /// A participant's preferences may have changed: its publications are looked at soon.
+    pub(super) fn watch_wanted(&mut self, now: Now, index: u32) {
+        for at in 0.. {
+            let Some(downtrack) = self.participants.get(index as usize).and_then(|it| it.downtracks.get(at)) else { return };
+            if let Some(publication) = downtrack.publication {
+                self.watch(now, publication);
+            }
+        }
+    }
+
     /// Another shard's subscribers want so much.
     pub(super) fn set_wanted(&mut self, now: Now, at: u32, shard: ShardId, spatial_max: Option<u8>, out: &mut impl Egress) {
         let Some(publication) = self.publications.table.get_mut(at as usize) else { return };
@@ -88,13 +97,26 @@ impl Sfu {
         self.note_wanted(now, at, out);
     }
 
-    /// The highest spatial layer that this shard's downtracks want.
+    /// The highest spatial layer that this shard's subscribers want.
     fn wanted_here(&self, at: u32) -> Option<Option<u8>> {
         let publication = self.publications.table.get(at as usize)?;
-        let of_route = |route: &crate::publication::Route| {
+        let of_route = |route: &Route| {
             let downtrack = self.participants.get(route.participant as usize)?.downtracks.get(usize::from(route.downtrack))?;
-            downtrack.wanted().map(|layer| layer.spatial.min(LAYERS_MAX as u8 - 1))
+            spatial_wanted(&downtrack.spec().preferences, publication, self.config.budget.viewport_tolerance_percent)
         };
         Some(publication.routes.iter().map(of_route).max().flatten())
     }
+}
+
+/// What a subscriber would be sent if nothing stood in the way: what its bandwidth does not bear now it may bear in a moment, and a layer that
+/// is not sent cannot be gone up to.
+fn spatial_wanted(preferences: &Preferences, publication: &Publication, tolerance_percent: u64) -> Option<u8> {
+    let &Preferences { width, height, visible, layer_max, pinned: _, screen: _, priority: _ } = preferences;
+    if !visible {
+        return None;
+    }
+    let highest = layer_max.spatial.min(LAYERS_MAX as u8 - 1);
+    let enough = |picture: u16, tile: u16| tile != 0 && u64::from(picture) * (100 + tolerance_percent) >= u64::from(tile) * 100;
+    let covers = |spatial: &u8| publication.size(*spatial).is_some_and(|size| enough(size.0, width) || enough(size.1, height));
+    Some((0..=highest).find(covers).unwrap_or(highest))
 }

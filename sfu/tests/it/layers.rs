@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pointsman_sfu::{Event, ParticipantId};
+use pointsman_sfu::{Event, LayerId, ParticipantId, Preferences};
 use pointsman_wire::rtcp::{self, Packet as Rtcp};
 
 use crate::world::*;
@@ -102,6 +102,18 @@ fn unwanted_layers(shards: u16, shard: usize) {
     assert_eq!(wanted(&mut world), [Some(3)], "at once");
     world.pass(Duration::from_secs(10));
     assert_eq!(wanted(&mut world), []);
+    world.clients[1].spec.senders[0].preferences.layer_max = LayerId::new(1, 9);
+    world.tell(1);
+    world.pass(Duration::from_secs(4));
+    assert_eq!(wanted(&mut world), [Some(1)]);
+    world.clients[1].spec.senders[0].preferences.visible = false;
+    world.tell(1);
+    world.pass(Duration::from_secs(4));
+    assert_eq!(wanted(&mut world), [None]);
+    world.clients[1].spec.senders[0].preferences = Preferences::default();
+    world.tell(1);
+    world.pass(Duration::from_millis(300));
+    assert_eq!(wanted(&mut world), [Some(3)]);
 }
 
 #[test]
