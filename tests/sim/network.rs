@@ -119,7 +119,9 @@ pub fn microphone_line(watched: usize) -> String {
 impl Network {
     /// Everybody is connected; media begins now.
     pub fn new(seed: u64, shards: u16, roles: Vec<Role>) -> Self {
-        Self::with_config(seed, shards, Config { pool_slots_max: 16_384, ..Config::default() }, roles)
+        // What comes from the cache is shown faster than it was captured, and the model of a subscriber holds every frame to its time.
+        let config = Config { pool_slots_max: 16_384, replay_age_max: Duration::ZERO, ..Config::default() };
+        Self::with_config(seed, shards, config, roles)
     }
 
     pub fn with_config(seed: u64, shards: u16, config: Config, roles: Vec<Role>) -> Self {
