@@ -291,6 +291,7 @@ impl Estimator {
         }
         if let Some(proved) = self.prober.result(now_us, self.estimate_bps() as f64) {
             self.rate.prove(proved);
+            self.loss.prove(proved);
         }
         self.rate.limit(self.config.estimate_max_bps as f64);
         self.consider_probe(now_us);

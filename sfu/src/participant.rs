@@ -2,6 +2,7 @@
 
 mod receive;
 pub mod report;
+mod resends;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::sfu::Subscribed;
 use crate::speakers::VoicePlace;
 use crate::transport::{DtlsIdentity, Transport};
 use crate::{CodecSpec, Config, ExtensionIds, ParticipantId, ParticipantSpec, ReceiverSpec, RoomId, SenderSpec, Source, SsrcSpec};
+use resends::Resends;
 
 pub use receive::{Received, Role, Stream, drop_reason};
 
@@ -51,6 +53,7 @@ pub struct Participant {
     pub calling: bool,
     /// What the path to the client carries.
     pub bandwidth: Estimator,
+    pub resends: Resends,
     /// This host's time minus the client's NTP time, in µs: least seen, so nearly without the way.
     clock_distance: Option<i128>,
     /// Our SSRC in feedback.
@@ -118,6 +121,7 @@ impl Participant {
             called: false,
             calling: false,
             bandwidth: Estimator::new(&config.bandwidth, now.mono),
+            resends: Resends::new(now.mono),
             clock_distance: None,
             feedback_ssrc: (random >> 20) as u32 | 1,
             timer: None,

@@ -73,7 +73,7 @@ pub enum DropReason {
     NotCached,
     /// A packet asked for again within a round trip of having been sent.
     ResentJustNow,
-    /// More packets asked for again than one report may.
+    /// More packets asked for again than one report may, or than the way has room for.
     ResentMax,
 }
 

@@ -14,6 +14,8 @@ const EXCESS: f64 = 0.05;
 const INHERENT_MAX: f64 = 0.25;
 /// After so long without knowing whose the loss is, less is sent to find out.
 const UNEASY_US: i64 = 3_000_000;
+/// Of what got through, the least that may be sent.
+const THROUGH: f64 = 0.85;
 /// A second, while loss allows.
 const GROWTH: f64 = 0.15;
 
@@ -69,6 +71,13 @@ impl LossBound {
     /// Loss is no reason against more.
     pub const fn is_calm(&self) -> bool {
         self.calm
+    }
+
+    /// A probe proved that this much gets through.
+    pub fn prove(&mut self, bps: f64) {
+        if self.calm {
+            self.bps = self.bps.max(bps);
+        }
     }
 
     pub fn arrived(&mut self, sent_us: i64, was_missing: bool) {
@@ -132,7 +141,10 @@ impl LossBound {
             let left = if excess > 0.2 { 1.0 - excess } else { (1.0 - excess / 2.0).min(0.85) };
             self.uneasy_us = None;
             self.cut = Some(Cut { sent_bps, loss, bound_bps: self.bps.min(estimate_bps) });
-            self.bps = self.bps.min(estimate_bps).min(sent_bps.max(estimate_bps * 0.5)) * left;
+            let bound = self.bps.min(estimate_bps).min(sent_bps.max(estimate_bps * 0.5)) * left;
+            // What got through gets through: when far too much is sent, almost all of it is lost, and the share says nothing of the path.
+            let through = sent_bps * (1.0 - loss) * THROUGH;
+            self.bps = bound.max(through.min(self.bps).min(estimate_bps));
             self.since_us = now_us; // What was sent before the cut says nothing of it.
         } else if self.calm && self.bps.is_finite() {
             self.bps *= 1.0 + GROWTH * seconds;

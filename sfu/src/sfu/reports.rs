@@ -72,6 +72,7 @@ impl Sfu {
         let found = participant.downtracks.iter_mut().find(|downtrack| downtrack.spec().ssrc == nack.media);
         let Some(downtrack) = found else { return };
         let Some(publication) = downtrack.publication.and_then(|at| publications.table.get(at as usize)) else { return };
+        participant.resends.refill(now.mono, participant.bandwidth.estimate_bps());
         let mut left = config.resent_per_report_max;
         for lost in nack.lost() {
             stats.nacks_in += 1;
@@ -86,6 +87,10 @@ impl Sfu {
                     continue;
                 }
             };
+            if !participant.resends.take(planned.len) {
+                stats.drops.count(DropReason::ResentMax);
+                continue;
+            }
             left -= 1;
             let Some(slot) = out.slot(&path) else {
                 stats.drops.count(DropReason::EgressFull);
