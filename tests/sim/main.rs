@@ -9,6 +9,7 @@ mod network;
 mod publisher;
 mod scenario;
 mod seeds;
+mod sim_bottleneck;
 mod sim_cases;
 mod stamp;
 mod subscriber;

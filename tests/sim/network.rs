@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 use pointsman_sfu::srtp::SrtpError;
-use pointsman_sfu::{Config, DropReason, Event, ParticipantId, PublicationId, Sfu, Source};
+use pointsman_sfu::{Config, DropReason, Event, ParticipantId, Preferences, PublicationId, Quality, Sfu, Source};
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple};
 
@@ -18,7 +18,7 @@ use crate::dice::Dice;
 use crate::link::{Conditions, Link};
 use crate::publisher::{Plan, Publisher, RIDS};
 use crate::subscriber::{Habits, Line, Subscriber};
-use crate::world::{Opened, Packet, World, audio_in, audio_out, video_in, video_out};
+use crate::world::{Opened, Packet, TWCC_DOWN, World, audio_in, audio_out, video_in, video_out};
 
 pub struct Network {
     world: World,
@@ -139,7 +139,9 @@ impl Network {
             for (place, &watched) in role.watches.iter().enumerate() {
                 let (camera, microphone) = (u64::from(camera_of(watched)), u64::from(microphone_of(watched)));
                 senders.push(video_out(&camera_line(place), line_ssrc(2 * place), Some((camera, id(watched)))));
-                senders.push(audio_out(&microphone_line(place), line_ssrc(2 * place + 1), Some((microphone, id(watched)))));
+                let mut sound = audio_out(&microphone_line(place), line_ssrc(2 * place + 1), Some((microphone, id(watched))));
+                sound.extensions.transport_cc = Some(TWCC_DOWN);
+                senders.push(sound);
             }
             let client = world.join(role.shard, receivers, senders);
             assert_eq!(world.clients[client].id, id(at));
@@ -182,6 +184,11 @@ impl Network {
         self.fly(client, true, self.now(), check);
     }
 
+    /// Whose camera is on the n-th line.
+    pub fn watched(&self, client: usize, place: usize) -> u32 {
+        self.world.clients[client].spec.senders[2 * place].source.map_or(0, |source| source.publication.0 as u32)
+    }
+
     /// The camera and the microphone of another are to be seen and heard on the n-th lines.
     pub fn watch(&mut self, client: usize, place: usize, watched: usize) {
         let publisher = self.world.clients[watched].id;
@@ -189,6 +196,15 @@ impl Network {
         for (line, publication) in sources.into_iter().enumerate() {
             let spec = &mut self.world.clients[client].spec.senders[2 * place + line];
             spec.source = Some(Source { publication: PublicationId(u64::from(publication)), publisher });
+        }
+        self.tell(client);
+    }
+
+    /// What is wanted of the n-th camera.
+    pub fn prefer(&mut self, client: usize, place: usize, preferences: Preferences) {
+        self.world.clients[client].spec.senders[2 * place].preferences = preferences;
+        if !preferences.visible {
+            self.pause(client, place);
         }
         self.tell(client);
     }
@@ -214,13 +230,25 @@ impl Network {
     }
 
     /// What was estimated toward a subscriber between two times, in bits per second.
-    pub fn estimates(&self, client: usize, from: Duration, to: Duration) -> Vec<u64> {
+    pub fn estimates(&self, client: usize, from: Duration, to: Duration) -> Vec<(Duration, u64)> {
         let id = self.world.clients[client].id;
         let estimates = self.events.iter().filter_map(|(at, event)| match event {
-            Event::Estimate { participant, estimate_bps } if *participant == id && (from..to).contains(at) => Some(*estimate_bps),
+            Event::Estimate { participant, estimate_bps } if *participant == id && (from..to).contains(at) => Some((*at, *estimate_bps)),
             _ => None,
         });
         estimates.collect()
+    }
+
+    /// What control was told last of how a subscriber gets a camera.
+    pub fn quality(&self, client: usize, publication: u32) -> Option<Quality> {
+        let id = self.world.clients[client].id;
+        let of_it = |event: &Event| match event {
+            Event::Quality { participant, publication: of, quality } => {
+                (*participant == id && *of == PublicationId(u64::from(publication))).then_some(*quality)
+            }
+            _ => None,
+        };
+        self.events.iter().rev().find_map(|(_, event)| of_it(event))
     }
 
     /// What the shards counted, for whoever looks into a seed.

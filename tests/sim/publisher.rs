@@ -50,10 +50,15 @@ pub struct LayerPlan {
 impl Plan {
     /// Three layers of 1.5 Mbit/s together.
     pub fn camera(publication: u32) -> Self {
-        let layer = |bitrate_bps| LayerPlan { bitrate_bps, off: Vec::new() };
+        Self::with_rates(publication, &[110, 370, 1020])
+    }
+
+    /// Layers of so many kbit/s.
+    pub fn with_rates(publication: u32, kbps: &[u32]) -> Self {
+        let layer = |&kbps: &u32| LayerPlan { bitrate_bps: f64::from(kbps) * 1e3, off: Vec::new() };
         Self {
             publication,
-            layers: vec![layer(110e3), layer(370e3), layer(1020e3)],
+            layers: kbps.iter().map(layer).collect(),
             temporals: 3,
             keyframe_size: 5.0,
             sound: None,

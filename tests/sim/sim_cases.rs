@@ -2,51 +2,53 @@
 
 use std::time::Duration;
 
+use pointsman_sfu::Preferences;
+
 use crate::link::{Bursts, Conditions};
 use crate::network::{Network, Role, camera_line, camera_of, microphone_line, microphone_of};
 use crate::publisher::Plan;
 use crate::subscriber::{Habits, Track};
 
-const fn ms(ms: u64) -> Duration {
+pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-const fn s(s: u64) -> Duration {
+pub const fn s(s: u64) -> Duration {
     Duration::from_secs(s)
 }
 
-fn always(conditions: Conditions) -> Vec<(Duration, Conditions)> {
+pub fn always(conditions: Conditions) -> Vec<(Duration, Conditions)> {
     vec![(Duration::ZERO, conditions)]
 }
 
 /// A camera with its microphone: three layers, 1.5 Mbit/s.
-fn camera(client: usize) -> Plan {
+pub fn camera(client: usize) -> Plan {
     Plan { sound: Some(microphone_of(client)), ..Plan::camera(camera_of(client)) }
 }
 
 /// One publisher on the first shard, one subscriber on the last.
-fn pair(shards: u16, plan: Plan, up: Vec<(Duration, Conditions)>, down: Vec<(Duration, Conditions)>) -> Network {
+pub fn pair(shards: u16, plan: Plan, up: Vec<(Duration, Conditions)>, down: Vec<(Duration, Conditions)>) -> Network {
     let publisher = Role::publisher(plan).up(up);
     let subscriber = Role::subscriber(vec![0]).on_shard(usize::from(shards) - 1).down(down);
     Network::new(7, shards, vec![publisher, subscriber])
 }
 
-fn run(network: &mut Network, until: Duration) {
+pub fn run(network: &mut Network, until: Duration) {
     network.run(until).unwrap_or_else(|what| panic!("{what}"));
 }
 
-fn seen(network: &Network) -> &Track {
+pub fn seen(network: &Network) -> &Track {
     network.subscriber(1).track(&camera_line(0))
 }
 
 /// No gap between pictures longer than `most`.
-fn assert_flows(track: &Track, from: Duration, to: Duration, most: Duration) {
+pub fn assert_flows(track: &Track, from: Duration, to: Duration, most: Duration) {
     let gap = track.longest_gap(from, to);
     assert!(gap <= most, "nothing new to see for {gap:?}; freezes: {:?}", track.decoder.freezes);
 }
 
 /// Every picture between two times is of `layer`.
-fn assert_layer(track: &Track, layer: usize, from: Duration, to: Duration) {
+pub fn assert_layer(track: &Track, layer: usize, from: Duration, to: Duration) {
     let shown = track.shown(from, to);
     let frames = ((to - from).as_millis() / 40) as usize;
     assert!(shown[layer] * 10 >= frames * 9, "layer {layer}: {shown:?} of {frames} pictures");
@@ -94,7 +96,7 @@ fn sim_case_loss_on_the_publishers_way_is_repaired() {
     assert_flows(seen(&network), s(2), s(20), ms(600));
     assert!(network.publisher(0).nacked > 0);
     let estimates = network.estimates(1, s(3), s(20));
-    assert!(estimates.iter().all(|&bps| bps > 1_000_000), "{estimates:?}");
+    assert!(estimates.iter().all(|&(_, bps)| bps > 1_000_000), "{estimates:?}");
 }
 
 /// Firefox starts the better layers late (mediasoup#872).
@@ -191,4 +193,52 @@ fn sim_case_packets_land_on_another_shard() {
     }
     run(&mut network, s(10));
     assert_flows(seen(&network), s(1), s(10), ms(300));
+}
+
+/// A viewer that changes its mind all the time keeps seeing (mediasoup#990).
+#[test]
+fn sim_case_a_viewer_changes_its_tile_all_the_time() {
+    for shards in [1, 2] {
+        let mut network = pair(shards, camera(0), always(Conditions::delayed(30)), always(Conditions::delayed(30)));
+        run(&mut network, s(3));
+        let sizes = [(160, 90), (1280, 720), (640, 360)];
+        let mut at = s(3);
+        for turn in 0..40 {
+            let (width, height) = sizes[turn % 3];
+            network.prefer(1, 0, Preferences { width, height, ..Preferences::default() });
+            at += ms(70 + 53 * (turn as u64 % 7));
+            run(&mut network, at);
+        }
+        network.prefer(1, 0, Preferences { width: 1280, height: 720, ..Preferences::default() });
+        run(&mut network, at + s(12));
+        assert_flows(seen(&network), s(1), at + s(12), ms(300));
+        assert_layer(seen(&network), 2, at + s(8), at + s(12));
+    }
+}
+
+/// What is off the screen is not sent; it is back at once.
+#[test]
+fn sim_case_a_tile_goes_off_the_screen_and_returns() {
+    let mut network = pair(2, camera(0), always(Conditions::delayed(20)), always(Conditions::delayed(20)));
+    run(&mut network, s(4));
+    network.prefer(1, 0, Preferences { visible: false, ..Preferences::default() });
+    run(&mut network, s(9));
+    assert_eq!(seen(&network).shown(ms(4300), s(9)), [0; 3]);
+    network.prefer(1, 0, Preferences::default());
+    run(&mut network, s(20));
+    let back = seen(&network).first_shown(s(9), |_| true).expect("it is back") - s(9);
+    assert!(back < ms(700), "{back:?}");
+    assert_flows(seen(&network), s(9) + back, s(20), ms(300));
+    assert_layer(seen(&network), 2, s(16), s(20));
+}
+
+/// A tenth of everything is lost on the way to the viewer.
+#[test]
+fn sim_case_a_tenth_is_lost() {
+    let habits = Habits { rtt: ms(50), ..Habits::default() };
+    let lossy = always(Conditions::lossy(25, 0.1));
+    let subscriber = Role { habits, up: always(Conditions::delayed(25)), ..Role::subscriber(vec![0]) };
+    let mut network = Network::new(17, 1, vec![Role::publisher(camera(0)), subscriber.down(lossy)]);
+    run(&mut network, s(60));
+    assert_flows(seen(&network), s(2), s(60), ms(500));
 }
