@@ -299,6 +299,7 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
         parked_lifetime_s,
         parked_max,
         alternate_servers,
+        tcp_alternate_servers,
         tls_alternate_servers,
         auxiliary: _,     // those of a turnserver.conf
         nat_discovery: _, // where two addresses and two ports are listened on
@@ -401,6 +402,7 @@ pub(super) fn turn(section: &mut Section<'_, '_>, turn: &mut Turn) {
     section.number("parked_lifetime_s", parked_lifetime_s, 1..=3_600);
     section.number("parked_max", parked_max, 0..=TABLE_MAX);
     section.set("alternate_servers", alternate_servers);
+    section.set("tcp_alternate_servers", tcp_alternate_servers);
     section.set("tls_alternate_servers", tls_alternate_servers);
     section.set("server_relay", server_relay);
     // The lists are our own, which can be shown; what is never a peer comes from what else listens.

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 
+use super::health::Health;
 use super::signals::{Signals, Told, reload};
 use super::tls::Certificate;
 use crate::engine::{Engine, Snapshot, TurnCommand};
@@ -74,7 +75,7 @@ impl Alone {
     }
 
     /// Returns on SIGTERM or SIGINT, or when a server that SIGUSR1 told to drain has few enough allocations.
-    pub async fn until_end(&self, signals: &mut Signals, certificate: Option<&Arc<Certificate>>, engine: &Engine) {
+    pub async fn until_end(&self, signals: &mut Signals, certificate: Option<&Arc<Certificate>>, engine: &Engine, health: &Health) {
         let mut draining = false;
         loop {
             tokio::select! {
@@ -88,6 +89,8 @@ impl Alone {
                     Told::User1 => {
                         // A mailbox that is full is tried again with the next signal; the operator sees that nothing was logged.
                         if engine.mailboxes().send_turn_to_all(&TurnCommand::Drain).is_ok() {
+                            // Load balancers look elsewhere.
+                            health.set_draining();
                             tracing::info!("draining: no new allocations; the server ends when those that there are have ended");
                             draining = true;
                         }

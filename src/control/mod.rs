@@ -205,7 +205,7 @@ impl Server<'_> {
             }
             Some(alone) => {
                 alone.announce(self.engine.mailboxes().shards());
-                alone.until_end(&mut signals, self.certificate.as_ref(), self.engine).await;
+                alone.until_end(&mut signals, self.certificate.as_ref(), self.engine, &health).await;
             }
         }
         tracing::info!("stopping");

@@ -236,9 +236,8 @@ impl Mapper<'_> {
         // Peers are others than our own media as a rule: a port that another process has is found while it can still be exchanged.
         server.lazy_relays = false;
         (server.mobility, server.server_relay) = (s.mobility, s.server_relay);
-        let servers: Vec<SocketAddr> = s.udp_alternates.iter().chain(&s.tcp_alternates).copied().collect();
-        server.alternate_servers =
-            servers.iter().enumerate().filter(|(at, server)| !servers[..*at].contains(server)).map(|(_, s)| *s).collect();
+        server.alternate_servers.clone_from(&s.udp_alternates);
+        server.tcp_alternate_servers = Some(s.tcp_alternates.clone()).filter(|tcp| *tcp != s.udp_alternates);
         server.tls_alternate_servers.clone_from(&s.tls_alternates);
         server.auxiliary.clone_from(&s.aux_servers);
         let range = |range: &RangeInclusive<IpAddr>| AddressRange::new(*range.start(), *range.end());

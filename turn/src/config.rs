@@ -70,9 +70,12 @@ pub struct Config {
     pub parked_lifetime_s: u32,
     /// Allocations that may wait so.
     pub parked_max: usize,
-    /// Allocate is answered with 300 and the next of these that is of the client's family (coturn: `alternate-server`). Empty: served here.
+    /// Allocate is answered with 300 and the next of these that is of the client's family (coturn: `alternate-server`,
+    /// `udp-alternate-server`). Empty: served here.
     pub alternate_servers: Vec<SocketAddr>,
-    /// The same for clients over TLS and DTLS; empty: the list above (coturn: `tls-alternate-server`).
+    /// The same for clients over TCP (coturn: `tcp-alternate-server`). `None`: the list above.
+    pub tcp_alternate_servers: Option<Vec<SocketAddr>>,
+    /// The same for clients over TLS and DTLS; empty: the first list (coturn: `tls-alternate-server`).
     pub tls_alternate_servers: Vec<SocketAddr>,
     /// Local addresses at which nobody is sent elsewhere (coturn: `aux-server`).
     pub auxiliary: Vec<SocketAddr>,
@@ -199,6 +202,7 @@ impl Default for Config {
             parked_lifetime_s: 300,
             parked_max: 1_000,
             alternate_servers: Vec::new(),
+            tcp_alternate_servers: None,
             tls_alternate_servers: Vec::new(),
             auxiliary: Vec::new(),
             nat_discovery: Vec::new(),

@@ -91,3 +91,33 @@ fn a_cli_password_opens_the_operators_port_on_loopback_only() {
     let hush = key("cli-password=hush\n");
     assert!(hush.len() >= crate::config::KEY_SECRET_LEN_MIN && !hush.contains("hush") && hush != key("cli-password=hash\n"));
 }
+
+#[test]
+fn other_servers_are_for_clients_of_their_transport() {
+    let at = |text: &str| vec![text.parse::<std::net::SocketAddr>().unwrap()];
+    let server = |text: &str| plan(&format!("{text}no-auth\n")).config.turn.server;
+    let both = server("alternate-server=192.0.2.2\n");
+    assert_eq!((both.alternate_servers, both.tcp_alternate_servers), (at("192.0.2.2:3478"), None));
+    let one = server("tcp-alternate-server=192.0.2.3:80\ntls-alternate-server=192.0.2.4\n");
+    assert_eq!((one.alternate_servers, one.tcp_alternate_servers), (Vec::new(), Some(at("192.0.2.3:80"))));
+    assert_eq!(one.tls_alternate_servers, at("192.0.2.4:5349"));
+    let other = server("udp-alternate-server=192.0.2.5\n");
+    assert_eq!((other.alternate_servers, other.tcp_alternate_servers), (at("192.0.2.5:3478"), Some(Vec::new())));
+}
+
+#[test]
+fn what_tls_speaks_comes_from_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let [cert, pkey] = ["cert.pem", "pkey.pem"].map(|name| folder.path().join(name));
+    for file in [&cert, &pkey] {
+        std::fs::write(file, "").unwrap();
+    }
+    let files = format!("cert={}\npkey={}\nno-auth\n", cert.display(), pkey.display());
+    let tls = |text: &str| plan(&format!("{text}{files}")).config.tls;
+    let plain = tls("no-tlsv1\nno-tlsv1_1\n");
+    assert_eq!((plain.certificate, plain.key, plain.only_tls_1_3, plain.ciphers), (Some(cert), Some(pkey), false, None));
+    let strict = tls("no-tlsv1_2\ncipher-list=\"ECDHE-RSA-AES256-GCM-SHA384\"\n");
+    assert_eq!((strict.only_tls_1_3, strict.ciphers.as_deref()), (true, Some("ECDHE-RSA-AES256-GCM-SHA384")));
+    assert!(planned(&format!("CA-file=/no/such/file\n{files}")).1.join("").contains("CA-file: there is no file"));
+    assert!(plan("no-tls\nno-dtls\nno-auth\n").config.tls.certificate.is_none());
+}

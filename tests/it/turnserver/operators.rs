@@ -16,7 +16,7 @@ fn ctl(file: &Path, words: &str) -> Output {
     pointsman().arg("ctl").arg("--config").arg(file).args(words.split(' ')).output().unwrap()
 }
 
-fn get(address: SocketAddr, path: &str) -> String {
+pub fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();

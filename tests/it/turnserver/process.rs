@@ -69,8 +69,12 @@ fn rights_are_given_up_once_the_ports_are_bound() {
 
 #[test]
 fn draining_refuses_new_allocations_and_ends_after_the_last() {
-    let server = World::new().start(&lines(""), &[]);
+    let world = World::new();
+    let metrics = format!("prometheus\nprometheus-address={}\n", world.ip);
+    let server = world.start(&lines(&metrics), &[]);
     let echo = peer(&server.world.ip.to_string());
+    let ready = || operators::get(server.world.at(9641), "/readyz");
+    assert!(ready().starts_with("HTTP/1.1 200"));
     let (mut alice, mut bob) = (server.alice(), server.bob());
     relays(&mut alice, &echo);
     server.signal("USR1");
@@ -78,6 +82,7 @@ fn draining_refuses_new_allocations_and_ends_after_the_last() {
     let refused = bob.allocate(|_| ());
     assert_eq!(refused.code(), 403);
     assert!(is_bound(server.world.at(3478)), "STUN goes on");
+    assert!(ready().starts_with("HTTP/1.1 503"), "load balancers look elsewhere");
     // Longer than a look at what is left.
     std::thread::sleep(Duration::from_millis(1_800));
     carries(&mut alice, &echo);

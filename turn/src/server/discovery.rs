@@ -9,6 +9,7 @@ use pointsman_wire::stun::{Class, Message, Method, Writer};
 
 use super::Server;
 use super::reply::{Rejection, close};
+use crate::config::Config;
 use crate::stats::DropReason;
 use crate::verdict::Verdict;
 
@@ -134,8 +135,12 @@ impl Server {
         if self.config.auxiliary.contains(&client.local) {
             return None;
         }
-        let secure = matches!(client.protocol, Protocol::Tls | Protocol::Dtls) && !self.config.tls_alternate_servers.is_empty();
-        let servers = if secure { &self.config.tls_alternate_servers } else { &self.config.alternate_servers };
+        let Config { alternate_servers, tcp_alternate_servers, tls_alternate_servers, .. } = &self.config;
+        let servers = match client.protocol {
+            Protocol::Tls | Protocol::Dtls if !tls_alternate_servers.is_empty() => tls_alternate_servers,
+            Protocol::Tcp => tcp_alternate_servers.as_ref().unwrap_or(alternate_servers),
+            Protocol::Udp | Protocol::Relay(_) | Protocol::Tls | Protocol::Dtls => alternate_servers,
+        };
         let family = Family::of(&client.remote.ip());
         let of_family = servers.iter().filter(|server| Family::of(&server.ip()) == family);
         let turn = self.alternate_turn.checked_rem(of_family.clone().count())?;

@@ -147,4 +147,12 @@ fn clients_are_sent_to_other_servers_of_their_family_in_turn() {
         Verdict::Reply { client: Client::new("203.0.113.1:1").path }
     );
     assert_eq!(code_of(world.server.scratch()), 0, "Binding is answered here");
+
+    let (udp, tcp) = (vec![at("192.0.2.1:3478")], Some(vec![at("192.0.2.4:3478")]));
+    let mut world = World::new(Config { alternate_servers: udp, tcp_alternate_servers: tcp, ..config() });
+    assert_eq!(ask(&mut world, "203.0.113.1:1", Protocol::Udp), "192.0.2.1:3478");
+    assert_eq!(ask(&mut world, "203.0.113.1:1", Protocol::Tcp), "192.0.2.4:3478");
+    let mut world = World::new(Config { tcp_alternate_servers: Some(vec![at("192.0.2.4:3478")]), ..config() });
+    assert_eq!(ask(&mut world, "203.0.113.1:1", Protocol::Tcp), "192.0.2.4:3478");
+    assert_eq!(code_of(&world.allocate(&mut Client::new("203.0.113.1:1"), |_| ())), 0, "clients over UDP stay");
 }
