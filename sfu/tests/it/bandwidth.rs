@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pointsman_sfu::{BandwidthConfig, Event, ParticipantId};
+use pointsman_sfu::{BandwidthConfig, Config, Event, ParticipantId};
 use pointsman_wire::rtp;
 
 use crate::world::*;
@@ -27,7 +27,7 @@ struct Call {
 
 impl Call {
     fn new() -> Self {
-        let mut world = World::new(1);
+        let mut world = World::with_config(1, Config { pool_slots_max: 8192, ..Config::default() });
         world.join(0, vec![video_in(CAMERA, "0", &[])], vec![]);
         world.join(0, vec![], vec![video_out("a", DOWN, Some((CAMERA, ParticipantId(100))))]);
         world.connect(0);
