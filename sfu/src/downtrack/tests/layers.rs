@@ -187,7 +187,7 @@ fn the_frame_rate_changes_without_a_gap() {
         }
         let (temporal, sync) = pattern[usize::from(picture % 4)];
         tl0 += u8::from(temporal == 0);
-        desk.turn(&vp8(0, FIRST + picture & 0x7FFF, tl0, temporal, sync && picture > 0, picture == 0, 2));
+        desk.turn(&vp8(0, (FIRST + picture) & 0x7FFF, tl0, temporal, sync && picture > 0, picture == 0, 2));
         desk.pass(33);
         sent = desk.out.len();
     }
@@ -274,7 +274,7 @@ fn bits(fields: &[(u32, u32)]) -> Vec<u8> {
     let (mut bytes, mut count) = (Vec::new(), 0);
     for &(width, value) in fields {
         for bit in (0..width).rev() {
-            if count % 8 == 0 {
+            if usize::is_multiple_of(count, 8) {
                 bytes.push(0);
             }
             *bytes.last_mut().unwrap() |= ((value >> bit & 1) as u8) << (7 - count % 8);
@@ -306,7 +306,7 @@ fn decode_targets_decide() {
     desk.config.replay_age_max = Duration::ZERO;
     // A picture of the base frame rate, then one above it.
     let picture = |desk: &mut Desk, number: u16, key: bool| {
-        let (base, above) = if number % 2 == 0 { (u32::from(!key), 3) } else { (2, 4) };
+        let (base, above) = if number.is_multiple_of(2) { (u32::from(!key), 3) } else { (2, 4) };
         desk.turn(&[av1(2 * number, base, key), av1(2 * number + 1, above, false)]);
     };
     picture(&mut desk, 0, true);
