@@ -114,13 +114,15 @@ pub struct Held {
 pub struct Share {
     /// `None`: nothing.
     pub target: Option<LayerId>,
+    /// What is asked of the publisher: the target, or a better one that is not sent and would fit.
+    pub wish: Option<LayerId>,
     pub reason: Reason,
     /// What the target takes.
     pub bitrate_bps: u32,
 }
 
 impl Share {
-    pub const NOTHING: Self = Self { target: None, reason: Reason::Silent, bitrate_bps: 0 };
+    pub const NOTHING: Self = Self { target: None, wish: None, reason: Reason::Silent, bitrate_bps: 0 };
 }
 
 impl Demand {
@@ -198,7 +200,10 @@ impl Budget {
             let limits = Limits { tolerance_percent: config.viewport_tolerance_percent, loss_steps: self.policy.loss_steps };
             match Climb::new(at, demand, limits) {
                 Ok(climb) => climbs.push(climb),
-                Err(reason) => demand.share = Share { target: kept_open(demand, reason), reason, bitrate_bps: 0 },
+                Err(reason) => {
+                    let target = kept_open(demand, reason);
+                    demand.share = Share { target, wish: target, reason, bitrate_bps: 0 };
+                }
             }
         }
         let rank = |climb: &Climb| {
@@ -212,6 +217,7 @@ impl Budget {
         if !self.policy.audio_only {
             share_lowest(now, config, demands, climbs, &mut purse);
             share_better(now, config, demands, climbs, &mut purse);
+            wish_for_absent(now, config, demands, climbs, &mut purse);
         }
         let pictures = climbs.iter().any(|climb| climb.taken.is_some());
         for climb in climbs.iter() {
@@ -224,7 +230,7 @@ impl Budget {
         }
         let wanted: u64 = match self.policy.audio_only {
             true => lowest_bps,
-            false => climbs.iter().map(|climb| demands[climb.at].ladder.bitrate_of(climb.highest)).sum(),
+            false => climbs.iter().map(|climb| demands[climb.at].ladder.bitrate_of(climb.absent.unwrap_or(climb.highest))).sum(),
         };
         (sound_bps + wanted).saturating_mul(100 + config.upgrade_headroom_percent) / 100
     }
@@ -238,7 +244,7 @@ fn sound(demand: &mut Demand) -> Share {
     };
     let bitrate_bps = target.and(demand.ladder.highest()).map_or(0, |rung| rung.bitrate_bps);
     demand.held.target = target;
-    Share { target, reason, bitrate_bps }
+    Share { target, wish: target, reason, bitrate_bps }
 }
 
 /// What is silent may come back as it was, or begin small: its first picture should not have to wait for the next look.
@@ -298,6 +304,19 @@ fn take_step(now: Instant, config: &BudgetConfig, demand: &Demand, climb: &mut C
     false
 }
 
+/// Publishers stop layers that nobody wants. One that would fit must be wanted before it can be seen; one that would not must not, or it
+/// would come and go.
+fn wish_for_absent(now: Instant, config: &BudgetConfig, demands: &[Demand], climbs: &mut [Climb], purse: &mut Purse) {
+    for climb in climbs.iter_mut().filter(|climb| climb.taken == Some(climb.highest)) {
+        let demand = &demands[climb.at];
+        let Some(absent) = climb.absent else { continue };
+        let more = |at: usize| demand.ladder.bitrate_of(at).saturating_sub(demand.ladder.bitrate_of(climb.highest));
+        let would_fit = |at: usize| may_climb(now, config, demand, at) && purse.fits_well(more(at));
+        climb.wished = (climb.highest + 1..=absent).rev().find(|&at| would_fit(at));
+        purse.spent += climb.wished.map_or(0, more);
+    }
+}
+
 /// Whether a step above what it has had is due: at once, unless it is on its way back.
 fn may_climb(now: Instant, config: &BudgetConfig, demand: &Demand, next: usize) -> bool {
     let held = &demand.held;
@@ -339,7 +358,9 @@ fn finish(now: Instant, config: &BudgetConfig, demand: &mut Demand, climb: &Clim
         held.restoring = false;
     }
     held.target = target;
-    demand.share = Share { target, reason, bitrate_bps };
+    let wished = climb.wished.map(|at| demand.ladder.id_of(at).spatial);
+    let wish = wished.map_or(target, |spatial| Some(LayerId::new(spatial, demand.preferences.layer_max.temporal)));
+    demand.share = Share { target, wish, reason, bitrate_bps };
 }
 
 #[cfg(test)]

@@ -42,6 +42,11 @@ impl Ladder {
         &self.rungs[..self.len]
     }
 
+    /// Positions of the layers for which something holds, one bit each.
+    fn mask(&self, holds: impl Fn(&Rung) -> bool) -> u16 {
+        self.rungs().iter().enumerate().filter(|(_, rung)| holds(rung)).fold(0, |mask, (at, _)| mask | 1 << at)
+    }
+
     pub fn highest(&self) -> Option<&Rung> {
         self.rungs().iter().rfind(|rung| rung.active)
     }
@@ -74,7 +79,7 @@ impl Ladder {
         if preferences.width == 0 && preferences.height == 0 {
             return None;
         }
-        self.rungs().iter().filter(|rung| rung.active && rung.width > 0).find(|rung| covers(rung)).map(|rung| rung.id.spatial)
+        self.rungs().iter().filter(|rung| rung.width > 0).find(|rung| covers(rung)).map(|rung| rung.id.spatial)
     }
 }
 
@@ -94,6 +99,10 @@ pub struct Climb {
     pub lowest: usize,
     pub highest: usize,
     pub taken: Option<usize>,
+    /// A better one that its publisher does not send now, perhaps because nobody has wanted it.
+    pub absent: Option<usize>,
+    /// That, or one between, which would be taken if it were sent.
+    pub wished: Option<usize>,
     /// Why there is nothing above the highest.
     pub reason: Reason,
 }
@@ -105,28 +114,37 @@ impl Climb {
         if !preferences.visible {
             return Err(Reason::Hidden);
         }
-        let mut limit = Narrowing { ladder, allowed: ((1u32 << ladder.len) - 1) as u16, reason: Reason::Best };
-        limit.to(Reason::LayerAbsent, |rung| rung.active);
-        if limit.allowed == 0 {
+        let active = ladder.mask(|rung| rung.active);
+        if active == 0 {
             return Err(Reason::Silent);
         }
         let max = preferences.layer_max;
-        limit.to(Reason::Preference, |rung| rung.id.spatial <= max.spatial && rung.id.temporal <= max.temporal);
-        if limit.allowed == 0 {
+        let mut limit = Narrowing { ladder, allowed: ladder.mask(|_| true), reason: Reason::Best };
+        limit.narrow(Reason::Preference, |rung| rung.id.spatial <= max.spatial && rung.id.temporal <= max.temporal);
+        let sent = limit.allowed & active;
+        if sent == 0 {
             return Err(Reason::LayerAbsent);
         }
         if let Some(covering) = ladder.covering(preferences, limits.tolerance_percent) {
-            limit.to_some(Reason::Viewport, |rung| rung.id.spatial <= covering);
+            limit.narrow_keeping(Reason::Viewport, |rung| rung.id.spatial <= covering);
         }
         // Text that cannot be read is worth nothing: a shared screen gives up one step less.
         let steps = limits.loss_steps.saturating_sub(u8::from(preferences.screen));
         if steps > 0 {
-            let lossless = ladder.id_of(limit.top()).spatial.saturating_sub(steps);
-            limit.to_some(Reason::Loss, |rung| rung.id.spatial <= lossless);
+            let lossless = ladder.id_of(top(limit.allowed)).spatial.saturating_sub(steps);
+            limit.narrow_keeping(Reason::Loss, |rung| rung.id.spatial <= lossless);
         }
-        let (lowest, highest) = (limit.bottom(), limit.top());
-        limit.allowed &= !coarse(ladder, preferences, lowest, highest);
-        Ok(Self { at, allowed: limit.allowed, lowest, highest, taken: None, reason: limit.reason })
+        let spatial = |at: usize| ladder.id_of(at).spatial;
+        let allowed = match limit.allowed & active {
+            // Better a picture that is too large than none.
+            0 => sent & ladder.mask(|rung| rung.id.spatial == spatial(bottom(sent))),
+            allowed => allowed,
+        };
+        let (lowest, highest, best) = (bottom(allowed), top(allowed), top(limit.allowed));
+        let absent = spatial(best) > spatial(highest);
+        let reason = if absent { Reason::LayerAbsent } else { limit.reason };
+        let allowed = allowed & !coarse(ladder, preferences, lowest, highest);
+        Ok(Self { at, allowed, lowest, highest, taken: None, absent: absent.then_some(best), wished: None, reason })
     }
 
     fn allows(&self, at: usize) -> bool {
@@ -169,30 +187,26 @@ struct Narrowing<'a> {
 }
 
 impl Narrowing<'_> {
-    fn top(&self) -> usize {
-        (15 - self.allowed.leading_zeros().min(15)) as usize
-    }
-
-    fn bottom(&self) -> usize {
-        self.allowed.trailing_zeros() as usize
-    }
-
-    fn passing(&self, passes: impl Fn(&Rung) -> bool) -> u16 {
-        let rungs = self.ladder.rungs().iter().enumerate();
-        rungs.filter(|(_, rung)| passes(rung)).fold(0, |mask, (at, _)| mask | 1 << at) & self.allowed
-    }
-
-    fn to(&mut self, reason: Reason, passes: impl Fn(&Rung) -> bool) {
-        let (top, passing) = (self.top(), self.passing(passes));
-        self.allowed = passing;
-        if passing == 0 || self.top() < top {
+    fn narrow(&mut self, reason: Reason, passes: impl Fn(&Rung) -> bool) {
+        let before = top(self.allowed);
+        self.allowed &= self.ladder.mask(passes);
+        if self.allowed == 0 || top(self.allowed) < before {
             self.reason = reason;
         }
     }
 
-    /// As [`Narrowing::to`], but the lowest spatial layer there is stays.
-    fn to_some(&mut self, reason: Reason, passes: impl Fn(&Rung) -> bool) {
-        let lowest = self.ladder.id_of(self.bottom()).spatial;
-        self.to(reason, |rung| passes(rung) || rung.id.spatial == lowest);
+    /// As [`Narrowing::narrow`], but the lowest spatial layer there is stays.
+    fn narrow_keeping(&mut self, reason: Reason, passes: impl Fn(&Rung) -> bool) {
+        let lowest = self.ladder.id_of(bottom(self.allowed)).spatial;
+        self.narrow(reason, |rung| passes(rung) || rung.id.spatial == lowest);
     }
+}
+
+/// The highest position in a set of them.
+fn top(positions: u16) -> usize {
+    (15 - positions.leading_zeros().min(15)) as usize
+}
+
+fn bottom(positions: u16) -> usize {
+    positions.trailing_zeros() as usize
 }

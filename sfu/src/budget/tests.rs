@@ -166,6 +166,28 @@ fn a_layer_that_is_not_sent_is_named_as_absent() {
 }
 
 #[test]
+fn a_layer_that_nobody_wanted_comes_back_when_it_would_fit() {
+    let mut demand = camera();
+    let mut ladder = Ladder::default();
+    for rung in simulcast().rungs() {
+        ladder.push(Rung { active: rung.id.spatial < 1, bitrate_bps: if rung.id.spatial < 1 { rung.bitrate_bps } else { 0 }, ..*rung });
+    }
+    demand.ladder = ladder;
+    let wish = |demand: &Demand, estimate| {
+        let mut viewer = Viewer::new(vec![demand.clone()]);
+        let Share { target, wish, reason, .. } = viewer.look(with_estimate(estimate)).table.demands[0].share;
+        (target.map(|it| it.spatial), wish.map(|it| it.spatial), reason)
+    };
+    assert_eq!(wish(&demand, 3_000_000), (Some(0), Some(2), Reason::LayerAbsent));
+    assert_eq!(wish(&demand, 1_000_000), (Some(0), Some(1), Reason::LayerAbsent), "the best that would fit");
+    assert_eq!(wish(&demand, 400_000), (Some(0), Some(0), Reason::LayerAbsent));
+    demand.preferences.width = 640;
+    assert_eq!(wish(&demand, 3_000_000), (Some(0), Some(1), Reason::LayerAbsent));
+    demand.preferences.width = 320;
+    assert_eq!(wish(&demand, 3_000_000), (Some(0), Some(0), Reason::Viewport), "absent, but not missed");
+}
+
+#[test]
 fn everybody_gets_a_picture_before_the_speaker_gets_a_good_one() {
     let mut speaker = camera();
     speaker.speaking = true;

@@ -71,8 +71,8 @@ impl Sfu {
             };
             subscribed.held = demand.held;
             // Sound is stopped where it comes in, so that no word has to wait for a look.
-            if demand.kind == Kind::Video && downtrack.wanted() != demand.share.target {
-                downtrack.set_target(demand.share.target);
+            if demand.kind == Kind::Video && downtrack.wanted() != demand.share.wish {
+                downtrack.set_target(demand.share.wish);
             }
             let quality = quality(downtrack, &demand.share, demand.kind);
             if let Some(event) = subscribed.news(now.mono, participant.id, quality) {
