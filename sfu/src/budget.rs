@@ -216,6 +216,9 @@ impl Budget {
         self.policy.see_estimate(now, config, way, sound_bps + least_bps);
         if !self.policy.audio_only {
             share_lowest(now, config, demands, climbs, &mut purse);
+            if purse.spent == 0 {
+                try_one(now, config, demands, climbs, &mut purse);
+            }
             share_better(now, config, demands, climbs, &mut purse);
             wish_for_absent(now, config, demands, climbs, &mut purse);
         }
@@ -270,6 +273,21 @@ fn share_lowest(now: Instant, config: &BudgetConfig, demands: &mut [Demand], cli
             purse.spent += cost;
             climb.taken = Some(climb.lowest);
         }
+    }
+}
+
+/// Where nothing at all is sent nothing is learnt of the way either, and it would stay bad for ever: now and then one picture is tried for as
+/// long as one that does not fit may stay.
+fn try_one(now: Instant, config: &BudgetConfig, demands: &mut [Demand], climbs: &mut [Climb], purse: &mut Purse) {
+    let Some(climb) = climbs.first_mut() else { return };
+    let held = &mut demands[climb.at].held;
+    // What has waited since it came counts as lowered then.
+    held.lowered = held.lowered.or(Some(now));
+    held.restoring = true;
+    if may_rise(now, config, held) {
+        climb.taken = Some(climb.lowest);
+        held.unfit = Some(now);
+        purse.spent += demands[climb.at].ladder.bitrate_of(climb.lowest);
     }
 }
 
