@@ -62,7 +62,7 @@ impl Default for BudgetConfig {
             loss_restore: Duration::from_millis(5000),
             audio_only_below_bps: 500_000,
             audio_only_hold: Duration::from_millis(5000),
-            audio_only_restore: Duration::from_millis(5000),
+            audio_only_restore: Duration::from_millis(3000),
         }
     }
 }
@@ -90,6 +90,8 @@ pub struct Demand {
     pub speaking: bool,
     /// Sound only: `false` while others are so much louder that it is not sent.
     pub audible: bool,
+    /// The client tells which of its packets arrive.
+    pub told: bool,
     pub held: Held,
     pub share: Share,
 }
@@ -127,7 +129,7 @@ impl Share {
 
 impl Demand {
     pub fn new(kind: Kind, preferences: Preferences, ladder: Ladder, held: Held) -> Self {
-        Self { at: 0, kind, preferences, ladder, speaking: false, audible: true, held, share: Share::NOTHING }
+        Self { at: 0, kind, preferences, ladder, speaking: false, audible: true, told: true, held, share: Share::NOTHING }
     }
 
     /// Who is served before whom: shared screens, then who speaks or is pinned, then the rest.
@@ -216,7 +218,8 @@ impl Budget {
         self.policy.see_estimate(now, config, way, sound_bps + least_bps);
         if !self.policy.audio_only {
             share_lowest(now, config, demands, climbs, &mut purse);
-            if purse.spent == 0 {
+            let told = demands.iter().any(|demand| demand.kind == Kind::Audio && demand.told && demand.share.bitrate_bps > 0);
+            if !told && climbs.iter().all(|climb| climb.taken.is_none()) {
                 try_one(now, config, demands, climbs, &mut purse);
             }
             share_better(now, config, demands, climbs, &mut purse);
@@ -266,7 +269,7 @@ fn share_lowest(now: Instant, config: &BudgetConfig, demands: &mut [Demand], cli
         let demand = &mut demands[climb.at];
         let cost = demand.ladder.bitrate_of(climb.lowest);
         let begins = demand.held.target.is_none() && demand.held.restoring;
-        let fits = if begins { may_rise(now, config, &demand.held) && purse.fits_well(cost) } else { purse.fits(cost) };
+        let fits = if begins { may_begin(now, config, &demand.held) && purse.fits_well(cost) } else { purse.fits(cost) };
         let unfit = (!fits && demand.held.target.is_some()).then(|| demand.held.unfit.unwrap_or(now));
         demand.held.unfit = unfit;
         if fits || unfit.is_some_and(|since| now.saturating_duration_since(since) < config.pause_hold) {
@@ -276,7 +279,7 @@ fn share_lowest(now: Instant, config: &BudgetConfig, demands: &mut [Demand], cli
     }
 }
 
-/// Where nothing at all is sent nothing is learnt of the way either, and it would stay bad for ever: now and then one picture is tried for as
+/// Where nothing is sent of which the client tells, nothing is learnt of the way either, and it would stay bad for ever: now and then one picture is tried for as
 /// long as one that does not fit may stay.
 fn try_one(now: Instant, config: &BudgetConfig, demands: &mut [Demand], climbs: &mut [Climb], purse: &mut Purse) {
     let Some(climb) = climbs.first_mut() else { return };
@@ -284,7 +287,7 @@ fn try_one(now: Instant, config: &BudgetConfig, demands: &mut [Demand], climbs: 
     // What has waited since it came counts as lowered then.
     held.lowered = held.lowered.or(Some(now));
     held.restoring = true;
-    if may_rise(now, config, held) {
+    if held.target.is_none() && may_rise(now, config, held) {
         climb.taken = Some(climb.lowest);
         held.unfit = Some(now);
         purse.spent += demands[climb.at].ladder.bitrate_of(climb.lowest);
@@ -343,6 +346,11 @@ fn may_climb(now: Instant, config: &BudgetConfig, demand: &Demand, next: usize) 
     }
     let had = held.target.map_or(0, |held| held.spatial + 1);
     may_rise(now, config, held) && demand.ladder.id_of(next).spatial <= had
+}
+
+/// A picture at all is waited for less patiently than a better one.
+fn may_begin(now: Instant, config: &BudgetConfig, held: &Held) -> bool {
+    held.lowered.is_none_or(|lowered| now.saturating_duration_since(lowered) >= config.upgrade_hold)
 }
 
 fn may_rise(now: Instant, config: &BudgetConfig, held: &Held) -> bool {

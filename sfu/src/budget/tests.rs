@@ -309,7 +309,7 @@ fn sound_alone_is_sent_only_when_the_way_is_bad_or_no_picture_fits() {
     assert_eq!((viewer.spatial(), viewer.reasons()[1]), (vec![Some(0), None], Reason::AudioOnly));
     assert!(viewer.budget.policy.audio_only);
     assert_eq!(viewer.wanted_bps, 190_000 * 115 / 100, "so much must be probed for before a picture comes back");
-    viewer.look_for(ms(4000), with_estimate(300_000));
+    viewer.look_for(ms(2500), with_estimate(300_000));
     assert_eq!(viewer.spatial()[1], None, "held");
     viewer.look_for(ms(2000), with_estimate(300_000));
     assert_eq!(viewer.spatial()[1], Some(0));
@@ -333,7 +333,7 @@ fn a_way_on_which_nothing_is_sent_is_tried_again() {
     }
     assert!((60..300).contains(&tried), "{tried} of 600 looks");
     viewer.look_for(ms(25_000), with_estimate(3_000_000));
-    assert_eq!(viewer.spatial(), [Some(2), Some(1)]);
+    assert_eq!(viewer.spatial()[0], Some(2));
     // Sound tells enough.
     let mut viewer = Viewer::new(vec![microphone(), camera()]);
     viewer.look_for(ms(1000), with_estimate(3_000_000));
