@@ -134,10 +134,13 @@ impl Offer<'_> {
         let _ = write!(
             sdp,
             "c=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n\
-             a=mid:{mid}\r\na={direction}\r\na=rtcp-mux\r\na=extmap:{MID_ID} urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
-             a=extmap:{TRANSPORT_CC_ID} http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n",
+             a=mid:{mid}\r\na={direction}\r\na=rtcp-mux\r\na=extmap:{MID_ID} urn:ietf:params:rtp-hdrext:sdes:mid\r\n",
             self.ufrag, self.pwd
         );
+        // A player tells nothing of when packets came: load is what is wanted, not what fits.
+        if self.publish.is_some() {
+            let _ = write!(sdp, "a=extmap:{TRANSPORT_CC_ID} http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n");
+        }
     }
 
     fn video(&self, sdp: &mut String, mid: usize) {
