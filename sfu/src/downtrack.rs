@@ -309,7 +309,7 @@ impl Downtrack {
         let format = self.format(facts.codec).ok_or(DropReason::NoCodec)?;
         let numbers = match numbers {
             Some(numbers) => numbers,
-            None => self.numbers_late(now, layer, facts, packet.bytes(), sequence),
+            None => self.numbers_late(now, layer, facts, packet.bytes(), sequence).ok_or(DropReason::NotCached)?,
         };
         let rtx = format.rtx.map(|payload_type| {
             self.rtx_sequence += 1;
@@ -442,13 +442,13 @@ impl Downtrack {
         Some(self.rtp.out_timestamp(old.timestamp.wrapping_add(between).wrapping_add(since_report)))
     }
 
-    fn numbers_late(&mut self, now: Now, layer: u8, facts: &Facts, packet: &[u8], sequence: u64) -> Numbers {
-        let timestamp = self.rtp.out_timestamp(facts.timestamp);
+    fn numbers_late(&mut self, now: Now, layer: u8, facts: &Facts, packet: &[u8], sequence: u64) -> Option<Numbers> {
+        let timestamp = self.rtp.timestamp_late(facts.timestamp)?;
         let (picture_id, tl0_index) = self.picture.forward(facts.picture_id, facts.tl0_index);
         let frame_number = self.frame.forward(facts.carried.dependency_descriptor.of(packet));
         let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker: facts.marker };
         self.record(now.mono, layer, facts, numbers);
-        numbers
+        Some(numbers)
     }
 
     fn record(&mut self, now: Instant, layer: u8, facts: &Facts, numbers: Numbers) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 const TURNS: usize = 32;
 /// Between frames that are shown late, in ticks: at 90 kHz a millisecond.
 const BEHIND_STEP: u32 = 90;
+const SHOWN_LATE: usize = 32;
 
 /// Maps a source's numbers to the subscriber's. Gaps stay gaps (the subscriber asks for what is missing, and what comes late fits
 /// in), except those of packets that were left out on purpose.
@@ -21,6 +22,9 @@ pub struct RtpMunger {
     timestamp_offset: u32,
     /// What is sent was captured before it could be shown: the source's timestamp of the newest frame of that.
     behind: Option<u32>,
+    /// Timestamps of the newest frames that were shown late, as they came and as they were sent; what is late of them must agree.
+    shown_late: [(u32, u32); SHOWN_LATE],
+    shown_late_count: usize,
     /// `out = in - skipped + base`, by the number from which it holds; the newest first. Only the first `turns` count.
     offsets: [(u64, u64); TURNS],
     turns: usize,
@@ -37,6 +41,8 @@ impl RtpMunger {
             last_at: None,
             timestamp_offset: 0,
             behind: None,
+            shown_late: [(0, 0); SHOWN_LATE],
+            shown_late_count: 0,
             offsets: [(0, 0); TURNS],
             turns: 0,
         }
@@ -54,6 +60,7 @@ impl RtpMunger {
             if self.is_new() || newer(out_timestamp, self.last_timestamp) { out_timestamp } else { self.last_timestamp.wrapping_add(1) };
         self.timestamp_offset = out_timestamp.wrapping_sub(timestamp);
         self.behind = None;
+        self.shown_late_count = 0;
         self.first_in = sequence;
         self.highest_in = sequence;
         self.offsets[0] = (sequence, (self.highest_out + 1).wrapping_sub(sequence));
@@ -80,7 +87,7 @@ impl RtpMunger {
     /// that is sent now.
     pub fn forward(&mut self, now: Instant, sequence: u64, timestamp: u32) -> Option<(u64, u32)> {
         let out = self.out_sequence(sequence)?;
-        let timestamp = if out > self.highest_out { self.timestamp_now(timestamp) } else { self.out_timestamp(timestamp) };
+        let timestamp = if out > self.highest_out { self.timestamp_now(timestamp) } else { self.timestamp_late(timestamp)? };
         self.highest_in = self.highest_in.max(sequence);
         if out > self.highest_out {
             self.highest_out = out;
@@ -134,6 +141,16 @@ impl RtpMunger {
             .map(|(_, sequence)| sequence)
     }
 
+    /// Of a packet that comes after later ones. `None` for a frame whose time stood nearly still: which it was given is not known any more.
+    pub fn timestamp_late(&self, timestamp: u32) -> Option<u32> {
+        let shown_late = &self.shown_late[..self.shown_late_count.min(SHOWN_LATE)];
+        match shown_late.iter().find(|(came, _)| *came == timestamp) {
+            Some(&(_, sent)) => Some(sent),
+            None if shown_late.iter().any(|&(came, _)| newer(came, timestamp)) => None,
+            None => Some(self.out_timestamp(timestamp)),
+        }
+    }
+
     /// While packets come from the past, time stands nearly still.
     fn timestamp_now(&mut self, timestamp: u32) -> u32 {
         let out = self.out_timestamp(timestamp);
@@ -146,7 +163,10 @@ impl RtpMunger {
             return out;
         }
         self.behind = Some(timestamp);
-        self.last_timestamp.wrapping_add(BEHIND_STEP)
+        let out = self.last_timestamp.wrapping_add(BEHIND_STEP);
+        self.shown_late[self.shown_late_count % SHOWN_LATE] = (timestamp, out);
+        self.shown_late_count += 1;
+        out
     }
 
     pub fn out_timestamp(&self, timestamp: u32) -> u32 {
