@@ -61,7 +61,7 @@ impl Call {
                 let rtp::TransportSequence(sequence) = rtp::TransportSequence::parse(value).unwrap();
                 let sequence = self.told & !0xFFFF | u64::from(sequence);
                 self.seen += 1;
-                if self.loses == 0 || self.seen % self.loses != 0 {
+                if self.loses == 0 || !self.seen.is_multiple_of(self.loses) {
                     self.arrived.insert(sequence, self.ticks);
                 }
             }

@@ -31,7 +31,7 @@ impl Call {
     fn run(&mut self, ms: u64) {
         for _ in 0..ms / 33 {
             for (at, stream) in self.streams.iter_mut().enumerate() {
-                let packets = stream.frame(self.frames % 15 == 0, 1 << at);
+                let packets = stream.frame(self.frames.is_multiple_of(15), 1 << at);
                 self.world.send(0, &packets);
             }
             self.frames += 1;
@@ -46,11 +46,11 @@ impl Call {
 
     fn quality(&self) -> Quality {
         let viewer = self.world.clients[1].id;
-        let qualities = self.world.events.iter().filter_map(|event| match event {
+        let mut qualities = self.world.events.iter().filter_map(|event| match event {
             Event::Quality { participant, quality, .. } if *participant == viewer => Some(*quality),
             _ => None,
         });
-        qualities.last().expect("control was told something")
+        qualities.next_back().expect("control was told something")
     }
 
     /// How many packets came in the last second of a run, of which layer by their number in a frame.
@@ -95,7 +95,7 @@ fn another_wish_restarts_nothing() {
     // What was sent before the wish changed can still be asked for again.
     call.world.pass(Duration::from_millis(200));
     call.world.clients[1].send_rtcp(|writer| {
-        writer.nack(1, SSRC, [last].into_iter()).unwrap();
+        writer.nack(1, SSRC, [last]).unwrap();
     });
     call.world.settle();
     assert_eq!(call.world.clients[1].take(SSRC + 1).iter().filter(|got| got.payload().starts_with(&last.to_be_bytes())).count(), 1);

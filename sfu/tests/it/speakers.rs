@@ -102,7 +102,7 @@ fn numbers_go_on_without_a_gap_after_silence() {
     room.levels[5] = Some(SILENCE);
     room.run(4000);
     let rest = room.take(5);
-    let last = rest.last().or(first.last()).expect("it was heard at first").header.clone();
+    let last = rest.last().or(first.last()).expect("it was heard at first").header;
     room.heard();
     room.levels[5] = Some(5);
     room.run(200);
