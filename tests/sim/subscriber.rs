@@ -422,7 +422,7 @@ fn check_order(a: &Piece, b: &Piece, contiguous: bool) -> Result<(), &'static st
         // Where a stream begins anew the arrival may be all there is to go by.
         // What began behind what was shown before catches up: its frames follow each other faster than they were captured.
         let catches_up = i64::from(ahead) < passed;
-        let most = if b.stamp.key || catches_up { 90 * 500 } else { 90 };
+        let most = if b.stamp.key || catches_up { 90 * 700 } else { 90 };
         if off > most {
             return Err("the timestamp does not keep time");
         }

@@ -146,8 +146,11 @@ impl RtpMunger {
         let shown_late = &self.shown_late[..self.shown_late_count.min(SHOWN_LATE)];
         match shown_late.iter().find(|(came, _)| *came == timestamp) {
             Some(&(_, sent)) => Some(sent),
-            None if shown_late.iter().any(|&(came, _)| newer(came, timestamp)) => None,
-            None => Some(self.out_timestamp(timestamp)),
+            None => {
+                let out = self.out_timestamp(timestamp);
+                let fits = |&(came, sent): &(u32, u32)| newer(timestamp, came) && newer(out, sent);
+                shown_late.iter().all(fits).then_some(out)
+            }
         }
     }
 
