@@ -45,8 +45,8 @@ const QUEUE_US: i64 = 50_000;
 const DRAIN_US: i64 = 2_500_000;
 const DRAIN_LEAST: f64 = 0.4;
 /// Feedback that stays away for so long, while packets leave, is bad news.
-const SILENCE_US: i64 = 1_000_000;
-const SILENCE_STEP_US: i64 = 500_000;
+const SILENCE_US: i64 = 3_000_000;
+const SILENCE_STEP_US: i64 = 1_000_000;
 /// No probes for so long after queues have grown.
 const REST_US: i64 = 1_000_000;
 

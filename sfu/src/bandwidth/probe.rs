@@ -15,7 +15,9 @@ const CLUSTER_US: i64 = 25_000;
 /// … or until so much was sent, when the rate is low, …
 const CLUSTER_BYTES: f64 = 6_000.0;
 /// … but not longer than this.
-const CLUSTER_MAX_US: i64 = 100_000;
+const CLUSTER_MAX_US: i64 = 150_000;
+/// Slower ones would hold too few packets to tell anything: a path for a few pictures a second is tried for so much at least.
+const RATE_MIN: f64 = 300_000.0;
 /// Packets leave in steps of this.
 const STEP_US: i64 = 2_000;
 /// After the last packet, until a result is given up.
@@ -44,7 +46,7 @@ struct Cluster {
     sent_packets: u32,
     first_sent: i64,
     last_sent: i64,
-    last_len: f64,
+    first_sent_len: f64,
     answered: u32,
     answered_bytes: f64,
     first_len: f64,
@@ -100,7 +102,7 @@ impl Prober {
         }
         let times = if self.started { FURTHER } else { FIRST };
         self.started = true;
-        let bps = (estimate_bps * times).min(wanted_bps * ABOVE_WANTED).max(estimate_bps * 1.1);
+        let bps = (estimate_bps * times).max(RATE_MIN).min(wanted_bps * ABOVE_WANTED).max(estimate_bps * 1.1);
         let lasts = ((CLUSTER_BYTES * 8e6 / bps) as i64).clamp(CLUSTER_US, CLUSTER_MAX_US);
         self.cluster = Some(Cluster {
             id: ClusterId(self.next_id),
@@ -111,7 +113,7 @@ impl Prober {
             sent_packets: 0,
             first_sent: 0,
             last_sent: 0,
-            last_len: 0.0,
+            first_sent_len: 0.0,
             answered: 0,
             answered_bytes: 0.0,
             first_len: 0.0,
@@ -147,11 +149,11 @@ impl Prober {
     pub fn sent(&mut self, now_us: i64, len: u16) {
         let Some(cluster) = &mut self.cluster else { return };
         if cluster.sent_packets == 0 {
-            cluster.first_sent = now_us;
+            (cluster.first_sent, cluster.first_sent_len) = (now_us, f64::from(len));
         }
         cluster.sent_packets += 1;
         cluster.sent_bytes += f64::from(len);
-        (cluster.last_sent, cluster.last_len) = (now_us, f64::from(len));
+        cluster.last_sent = now_us;
     }
 
     pub fn arrived(&mut self, id: ClusterId, arrived_us: i64, len: u16) {
@@ -176,7 +178,8 @@ impl Prober {
         }
         let sending = (cluster.last_sent - cluster.first_sent).max(1_000) as f64 / 1e6;
         let arriving = (cluster.last_arrived - cluster.first_arrived).max(1_000) as f64 / 1e6;
-        let sent = ((cluster.sent_bytes - cluster.last_len) * 8.0 / sending).min(cluster.bps);
+        // Both rates are those of what came after the first packet: sizes differ.
+        let sent = ((cluster.sent_bytes - cluster.first_sent_len) * 8.0 / sending).min(cluster.bps);
         let arrived = (cluster.answered_bytes - cluster.first_len) * 8.0 / arriving;
         let saturated = arrived < sent * SATURATED;
         let proved = if saturated { arrived * USED } else { sent.min(arrived) };

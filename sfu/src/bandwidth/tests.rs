@@ -123,7 +123,7 @@ fn feedback_that_stays_away_lowers_the_estimate() {
     trial.run(10.0);
     let before = trial.estimate();
     trial.path = Path::Silent;
-    trial.run(4.0);
+    trial.run(7.0);
     assert!(trial.estimate() < before * 0.4, "{}", trial.estimate());
     trial.path = Path::Open;
     trial.run(10.0);

@@ -148,6 +148,8 @@ impl Negotiation {
         }
         let direction = media.direction.or(theirs.direction).unwrap_or(Direction::SendRecv);
         let Some(mut line) = self.lines.get(index).cloned() else { return Ok(()) };
+        // An m-line that had the mid "1" may lose it while another takes it.
+        line.mid_written = media.mid.is_some();
         line.formats.clone_from(&media.formats);
         line.rtcp_rsize = media.rtcp_rsize;
         line.extmap_allow_mixed = media.extmap_allow_mixed;
