@@ -28,6 +28,8 @@ mod tests;
 
 /// A client whose socket takes nothing for this long is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client's Close is waited for.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub fn routes() -> Router<Signal> {
     Router::new().route("/ws", get(upgrade)).layer(middleware::from_fn(any_origin))
@@ -127,6 +129,8 @@ impl Connection {
         let frame = CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::from_static("") };
         let _ = timeout(SEND_TIMEOUT, self.socket.send(Message::Close(Some(frame)))).await;
         self.signal.connection_closed(self.participant);
+        // RFC 6455 section 7.1.1: the client's Close comes, too. To hang up on what it still says would take our last words from it.
+        let _ = timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = self.socket.recv().await {} }).await;
     }
 
     async fn talk(&mut self) -> End {

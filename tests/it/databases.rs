@@ -153,6 +153,8 @@ impl Server {
     fn make_mariadb(&mut self) {
         let mut make = Command::new("mariadb-install-db");
         make.args(["--no-defaults", "--user=root", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        // Not in /tmp: others that make theirs at the same time use the same names there.
+        make.arg(format!("--tmpdir={}", self.path().display()));
         run(make.arg(format!("--datadir={}", self.path().join("data").display())));
         self.restart();
         let user = format!("create database turn; grant all on turn.* to turn@'127.0.0.1' identified by '{PASSWORD}'");
