@@ -47,6 +47,8 @@ const DRAIN_LEAST: f64 = 0.4;
 /// Feedback that stays away for so long, while packets leave, is bad news.
 const SILENCE_US: i64 = 3_000_000;
 const SILENCE_STEP_US: i64 = 1_000_000;
+/// What was told of the path so long ago is not held against it.
+const STALE_US: i64 = 1_000_000;
 /// No probes for so long after queues have grown.
 const REST_US: i64 = 1_000_000;
 
@@ -202,6 +204,12 @@ impl Estimator {
     pub fn look(&mut self, now: Instant) {
         let now_us = self.micros(now);
         let Some(heard) = self.heard_us else { return };
+        if now_us - heard > STALE_US + self.rtt_us() {
+            // Nothing is sent of which the client tells, or it tells nothing. What was queued then has left, and what was lost then says
+            // nothing of now: or else a path that was bad once would never be tried again.
+            self.queue_us = 0;
+            self.loss.forget();
+        }
         let leaves = self.sending.rate_at(now_us).is_some_and(|bps| bps > 0.0);
         if leaves && now_us - heard > SILENCE_US + self.rtt_us() && now_us - self.silence_us > SILENCE_STEP_US {
             self.silence_us = now_us;

@@ -73,6 +73,12 @@ impl LossBound {
         self.calm
     }
 
+    /// Nothing has been told for a while; a few times a second.
+    pub fn forget(&mut self) {
+        self.smoothed *= 0.9;
+        (self.calm, self.uneasy_us) = (true, None);
+    }
+
     /// A probe proved that this much gets through.
     pub fn prove(&mut self, bps: f64) {
         if self.calm {
