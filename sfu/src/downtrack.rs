@@ -197,7 +197,7 @@ impl Downtrack {
         self.selector.wanted()
     }
 
-    #[allow(dead_code, reason = "tests ask")]
+    #[cfg(test)]
     /// The best of what is wanted that the publisher sends.
     pub fn target(&self) -> Option<LayerId> {
         self.selector.target()

@@ -38,7 +38,6 @@ use crate::{
 use forward::Desk;
 use publications::Publications;
 pub use shares::Subscribed;
-
 pub use wanted::Wanted;
 
 /// One shard's participants, with everything they send and receive.
@@ -208,7 +207,6 @@ impl Sfu {
             for at in 0..participant.downtracks.len() as u16 {
                 if let Some(publication) = participant.downtrack(at).and_then(|it| it.publication) {
                     self.release(Route { participant: index, downtrack: at }, publication, out);
-                    self.watch(now, publication);
                     self.watch(now, publication);
                 }
             }

@@ -108,9 +108,11 @@ impl<'a> Packets<'a> {
         let mut body = &packet[4..];
         if first & 0x20 != 0 {
             let padding = usize::from(body.last().copied().unwrap_or(0));
-            // RFC 3550 section 6.4.1 has multiples of four, at the end of a compound. Browsers pad what they tell of arrivals from any length,
-            // and put several such packets into one compound.
-            if padding == 0 || padding > body.len() {
+            // RFC 3550 section 6.4.1: multiples of four, at the end of a compound. Browsers fill up what they tell of arrivals, which ends
+            // anywhere, to a whole word, and put several such packets into one compound.
+            let fills_up = (packet_type, first & 0x1F) == (TRANSPORT_FEEDBACK, FMT_TRANSPORT_CC);
+            let regular = padding.is_multiple_of(4) && rest.is_empty();
+            if padding == 0 || padding > body.len() || !regular && !fills_up {
                 return Err(ParseError::Padding);
             }
             body = &body[..body.len() - padding];

@@ -118,6 +118,34 @@ fn a_greedy_neighbour_leaves_a_share() {
 }
 
 #[test]
+fn a_path_that_was_bad_is_found_better_although_little_is_sent() {
+    let mut trial = Trial::new(Link { bps: 3.0 * MBIT, ..Link::default() }, 2.0 * MBIT);
+    trial.run(5.0);
+    trial.link.bps = 0.06 * MBIT;
+    trial.run(8.0);
+    assert!(trial.estimate() < 0.2 * MBIT, "{}", trial.estimate());
+    // Sound alone is left; one small picture is wanted.
+    (trial.wish, trial.wanted, trial.follows) = (0.05 * MBIT, 0.3 * MBIT, false);
+    trial.link.bps = 3.0 * MBIT;
+    trial.run(15.0);
+    assert!(trial.estimate() > 0.28 * MBIT, "{}", trial.estimate());
+}
+
+#[test]
+fn what_was_told_long_ago_is_not_held_against_the_path() {
+    let mut trial = Trial::new(Link { bps: 3.0 * MBIT, ..Link::default() }, 2.0 * MBIT);
+    trial.run(5.0);
+    (trial.link.bps, trial.follows) = (0.5 * MBIT, false);
+    trial.run(1.5);
+    let (queue, loss) = (trial.estimator.queue(), trial.estimator.loss());
+    assert!(queue > Duration::from_millis(200) && loss > 0.1, "{queue:?} {loss}");
+    trial.path = Path::Silent;
+    trial.run(3.0);
+    assert_eq!(trial.estimator.queue(), Duration::ZERO);
+    assert!(trial.estimator.loss() < loss / 2.0, "{}", trial.estimator.loss());
+}
+
+#[test]
 fn feedback_that_stays_away_lowers_the_estimate() {
     let mut trial = Trial::new(Link { bps: 3.0 * MBIT, ..Link::default() }, 2.0 * MBIT);
     trial.run(10.0);
