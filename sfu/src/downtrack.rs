@@ -197,8 +197,8 @@ impl Downtrack {
         self.selector.wanted()
     }
 
-    #[cfg(test)]
     /// The best of what is wanted that the publisher sends.
+    #[cfg(test)]
     pub fn target(&self) -> Option<LayerId> {
         self.selector.target()
     }

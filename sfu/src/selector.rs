@@ -156,6 +156,7 @@ impl Selector {
         Some(LayerId { spatial: stream + self.within.spatial, temporal: self.within.temporal })
     }
 
+    #[cfg(test)]
     pub fn target(&self) -> Option<LayerId> {
         self.target
     }
