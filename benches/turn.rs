@@ -77,13 +77,28 @@ impl Bench {
     }
 
     fn request(&mut self, client: FiveTuple, method: Method, write: impl Fn(&mut Writer<'_>)) {
+        let request = self.signed(client, method, write);
+        self.server.handle_client_datagram(self.now, client, &request);
+    }
+
+    fn signed(&mut self, client: FiveTuple, method: Method, write: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
         let nonce = self.nonce(client);
-        let mut out = [0; 512];
+        let mut out = vec![0; 512];
         let mut writer = Writer::new(&mut out, Class::Request, method, TransactionId(*b"transaction!"));
         write(&mut writer);
         writer.attribute(Type::USERNAME, b"alice").attribute(Type::REALM, b"example.org").attribute(Type::NONCE, &nonce);
         let len = writer.integrity(&Key::new(&KEY)).finish().expect("512 bytes hold a request");
-        self.server.handle_client_datagram(self.now, client, &out[..len]);
+        out.truncate(len);
+        out
+    }
+
+    /// Carries out what the server asks for, as an engine does whose sockets cost nothing.
+    fn drain(&mut self) {
+        while let Some(output) = self.server.poll_output() {
+            if let Output::OpenRelay { relay, from: RelaySource::Fresh { address }, .. } = output {
+                self.server.handle_relay_opened(self.now, relay, Ok(address));
+            }
+        }
     }
 
     fn nonce(&mut self, client: FiveTuple) -> Vec<u8> {
@@ -155,6 +170,22 @@ fn requests(criterion: &mut Criterion) {
     let (client, _) = bench.clients[0];
     group.bench_function("challenge", |b| b.iter(|| bench.nonce(client)));
     group.bench_function("challenge_and_refresh", |b| b.iter(|| bench.request(client, Method::REFRESH, |_| ())));
+    // An allocation that comes and goes, beside many that stay.
+    for others in [0, 5000] {
+        let mut bench = Bench::new(others, false);
+        let client = FiveTuple::udp(SocketAddr::from(([198, 51, 100, 1], 3478)), SocketAddr::from(([203, 0, 114, 1], 5000)));
+        let allocate = bench.signed(client, Method::ALLOCATE, |writer| _ = writer.first_of_four(Type::REQUESTED_TRANSPORT, 17));
+        let release = bench.signed(client, Method::REFRESH, |writer| _ = writer.u32(Type::LIFETIME, 0));
+        let mut life = move || {
+            bench.server.handle_client_datagram(bench.now, client, black_box(&allocate));
+            bench.drain();
+            bench.server.handle_client_datagram(bench.now, client, black_box(&release));
+            bench.drain();
+            (bench.server.stats().allocations, bench.server.stats().allocations_total)
+        };
+        assert_eq!(life(), (u64::from(others), u64::from(others) + 1), "it came and went");
+        group.bench_function(BenchmarkId::new("allocate_and_release", others), |b| b.iter(&mut life));
+    }
     group.finish();
 }
 

@@ -148,7 +148,9 @@ fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {
     for (name, help, read) in table {
         out.counters(name, help, directions(shards, read))?;
     }
-    let table: [(&str, &str, One); 9] = [
+    let table: [(&str, &str, One); 11] = [
+        ("receive_calls", "Calls that received datagrams on listening sockets", |s| s.engine.receive_calls),
+        ("send_calls", "Calls that sent datagrams", |s| s.engine.send_calls),
         ("kernel_drops", "Datagrams that the kernel dropped because a receive buffer was full", |s| s.engine.kernel_drops),
         ("trains_refused", "Trains that the network device refused and that left as single datagrams", |s| s.engine.trains_refused),
         ("turns", "Turns of the shard's loop", |s| s.engine.turns),

@@ -156,6 +156,14 @@ impl Directory {
         self.last = None;
     }
 
+    /// The path has another name from now on. Says whose it is.
+    pub fn rename_path(&mut self, from: &FiveTuple, to: FiveTuple) -> Option<Owner> {
+        let owner = self.paths.remove(from)?;
+        self.paths.insert(to, owner);
+        self.last = None;
+        Some(owner)
+    }
+
     pub fn owner(&mut self, path: &FiveTuple) -> Option<Owner> {
         if let Some((last, owner)) = &self.last
             && last == path

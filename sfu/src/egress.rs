@@ -24,6 +24,10 @@ pub trait Egress {
 pub enum MeshMessage {
     /// A datagram that arrived on a shard which is not its participant's, with the path on which it came.
     Stray { path: FiveTuple, datagram: PacketRef },
+    /// A path through our own relay leads through another shard's: its client has moved (RFC 8016).
+    PathMoved { from: FiveTuple, to: FiveTuple },
+    /// What comes on this path is the participant's, who lives on `shard`.
+    PathOf { path: FiveTuple, participant: ParticipantId, shard: ShardId },
     /// The participant lives on `shard` now.
     Claimed { participant: ParticipantId, shard: ShardId },
     /// `shard` has subscribers of the publication: send it the packets (`wanted`), or no longer.

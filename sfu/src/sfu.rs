@@ -124,6 +124,18 @@ impl Sfu {
         }
     }
 
+    /// A client behind our own relay moved, and its relay with it, to this shard (RFC 8016): every shard must know, since whose path it
+    /// was only its owner knows.
+    pub fn handle_path_moved(&mut self, now: Now, from: FiveTuple, to: FiveTuple, out: &mut impl Egress) {
+        self.last = now.mono;
+        self.follow(now, &from, to, out);
+        for shard in self.others() {
+            if !out.to_shard(shard, MeshMessage::PathMoved { from, to }) {
+                self.stats.drops.count(DropReason::MeshFull);
+            }
+        }
+    }
+
     pub fn handle_command(&mut self, now: Now, command: Command, out: &mut impl Egress) {
         self.last = now.mono;
         let result = match command {

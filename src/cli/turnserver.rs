@@ -46,6 +46,8 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
         log,
         metrics_path: process.metrics_path.clone(),
         metrics_of_users: process.metrics_of_users,
+        metrics_tls: process.metrics_tls.clone(),
+        acme_redirect: process.acme_redirect.clone(),
         drain_min_allocations: process.drain_min_allocations,
         bound: Box::new(move || identity.take_on()),
     };

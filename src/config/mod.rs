@@ -91,6 +91,8 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// PEM file with the private key (PKCS #8, PKCS #1 or SEC 1).
     pub key: Option<PathBuf>,
+    /// Opens the key if it is encrypted (coturn: `pkey-pwd`).
+    pub key_password: Option<Secret>,
     /// PEM file with certificates of authorities: clients of TURN over TLS and DTLS must show a certificate of theirs, or one of
     /// these themselves (coturn: `CA-file`).
     pub client_authorities: Option<PathBuf>,
@@ -111,6 +113,7 @@ impl Default for Tls {
         Self {
             certificate: None,
             key: None,
+            key_password: None,
             client_authorities: None,
             host: None,
             only_tls_1_3: false,
@@ -242,9 +245,11 @@ impl Config {
             section.set("ctl", ctl);
         });
         reader.section("tls", |section| {
-            let Tls { certificate, key, client_authorities, host, only_tls_1_3, ciphers, handshake_timeout, handshakes_max } = tls;
+            let Tls { certificate, key, key_password, client_authorities, host, only_tls_1_3, ciphers, handshake_timeout, handshakes_max } =
+                tls;
             section.set("certificate", certificate);
             section.set("key", key);
+            section.set("key_password", key_password);
             section.set("client_authorities", client_authorities);
             section.set("host", host);
             section.set("only_tls_1_3", only_tls_1_3);

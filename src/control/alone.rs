@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::get;
 
 use super::health::Health;
 use super::signals::{Signals, Told, reload};
 use super::tls::Certificate;
+use crate::config::Tls;
 use crate::engine::{Engine, Snapshot, TurnCommand};
 use crate::failure::Failure;
 use crate::logging::Log;
@@ -35,6 +38,10 @@ pub struct Relay {
     pub metrics_path: String,
     /// Metrics tell users apart.
     pub metrics_of_users: bool,
+    /// Metrics are served over HTTPS with this certificate.
+    pub metrics_tls: Option<Tls>,
+    /// Where challenges of certificate authorities are answered: the beginning of an address.
+    pub acme_redirect: Option<String>,
     /// A draining server ends when no more allocations are left.
     pub drain_min_allocations: u64,
     /// Called once every port is bound and every file is read: the time to give up rights.
@@ -46,6 +53,8 @@ pub struct Alone {
     log: Arc<Log>,
     metrics_path: String,
     metrics_of_users: bool,
+    metrics_certificate: Option<Arc<Certificate>>,
+    acme_redirect: Option<String>,
     drain_min_allocations: u64,
 }
 
@@ -53,11 +62,40 @@ impl Alone {
     /// Every port is bound.
     ///
     /// # Errors
-    /// When rights cannot be given up.
+    /// When a certificate cannot be read, or rights cannot be given up.
     pub fn begin(relay: Relay) -> Result<Self, Failure> {
-        let Relay { log, metrics_path, metrics_of_users, drain_min_allocations, bound } = relay;
+        let Relay { log, metrics_path, metrics_of_users, metrics_tls, acme_redirect, drain_min_allocations, bound } = relay;
+        let read = |tls: &Tls| Certificate::from_files(tls).map_err(|error| Failure::Operator(error.to_string()));
+        let metrics_certificate = metrics_tls.as_ref().map(read).transpose()?.flatten().map(Arc::new);
         bound()?;
-        Ok(Self { log, metrics_path, metrics_of_users, drain_min_allocations })
+        Ok(Self { log, metrics_path, metrics_of_users, metrics_certificate, acme_redirect, drain_min_allocations })
+    }
+
+    /// What metrics are served with; `None`: in the clear.
+    pub fn metrics_certificate(&self) -> Option<Arc<Certificate>> {
+        self.metrics_certificate.clone()
+    }
+
+    /// HTTP on the TURN ports: where coturn has pages for its administration.
+    pub fn public_routes(&self) -> Router {
+        let pages = Router::new().fallback(|| async {
+            (
+                StatusCode::NOT_FOUND,
+                "This is a TURN server. Users are administered with turnadmin, allocations with `pointsman ctl turn`.\n",
+            )
+        });
+        let Some(to) = self.acme_redirect.clone() else { return pages };
+        let redirect = move |Path(token): Path<String>| {
+            // What authorities ask for (RFC 8555 section 8.3); nothing else gets into the answer's header.
+            let is_token = token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            let answer = if is_token {
+                (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, format!("{to}{token}"))]).into_response()
+            } else {
+                StatusCode::NOT_FOUND.into_response()
+            };
+            async move { answer }
+        };
+        pages.route("/.well-known/acme-challenge/{token}", get(redirect))
     }
 
     pub fn metrics_path(&self) -> &str {
@@ -85,7 +123,12 @@ impl Alone {
                         self.log.reopen();
                         tracing::info!("log opened anew");
                     }
-                    Told::User2 => reload(certificate),
+                    Told::User2 => {
+                        reload(certificate);
+                        if self.metrics_certificate.is_some() {
+                            reload(self.metrics_certificate.as_ref());
+                        }
+                    }
                     Told::User1 => {
                         // A mailbox that is full is tried again with the next signal; the operator sees that nothing was logged.
                         if engine.mailboxes().send_turn_to_all(&TurnCommand::Drain).is_ok() {
@@ -115,11 +158,4 @@ fn allocations(shard: &Snapshot) -> u64 {
 /// coturn answers health checks on the port of its metrics.
 pub fn health_route() -> Router {
     Router::new().route("/", get(|| async { "ok\n" }))
-}
-
-/// HTTP on the TURN ports: where coturn has pages for its administration.
-pub fn public_routes() -> Router {
-    Router::new().fallback(|| async {
-        (StatusCode::NOT_FOUND, "This is a TURN server. Users are administered with turnadmin, allocations with `pointsman ctl turn`.\n")
-    })
 }

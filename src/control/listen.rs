@@ -24,11 +24,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pointsman_wire::{demux, proxy};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use super::stats::{Counters, DropReason, ListenerKind};
@@ -45,6 +46,12 @@ const BACKLOG: i32 = 1024;
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Pause after the kernel refused to give us a connection (no file descriptor left): trying at once would only burn the core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Programs that speak HTTP to operators' listeners say at once what they want.
+const GREETING_WAIT: Duration = Duration::from_secs(2);
+/// Of what somebody types at a listener that is no telnet.
+const TYPED_MAX: u64 = 4096;
+const NO_TELNET: &str = "There is no telnet here: `pointsman ctl --config FILE turn list`, with your turnserver.conf, shows allocations, \
+                         `turn kill ID` ends one, `turn quotas` shows limits. turnadmin administers users.\r\n";
 
 /// A listening socket that is not served yet.
 #[derive(Debug)]
@@ -65,6 +72,8 @@ pub struct Serving {
     /// Where TURN clients go.
     pub turn: TurnClients,
     pub certificate: Option<Arc<Certificate>>,
+    /// With it, the `http` listeners speak HTTPS and nothing else.
+    pub http_certificate: Option<Arc<Certificate>>,
     pub counters: Arc<Counters>,
     pub connections_max: u32,
     pub handshakes_max: u32,
@@ -174,8 +183,8 @@ async fn serve_stream(
     handshakes: &Semaphore,
 ) -> Result<(), DropReason> {
     match kind {
-        ListenerKind::Http => return serve_http(stream, peer, &serving.internal, serving).await,
-        ListenerKind::Ctl => return serve_http(stream, peer, &serving.operators, serving).await,
+        ListenerKind::Http => return serve_internal(stream, peer, serving, handshakes).await,
+        ListenerKind::Ctl => return serve_operators(stream, peer, serving).await,
         ListenerKind::Tcp | ListenerKind::Tls | ListenerKind::Proxy => {}
     }
     let Ok(local) = stream.local_addr() else { return Ok(()) };
@@ -250,18 +259,51 @@ async fn proxied(stream: &mut TcpStream, ends: Ends) -> Result<Ends, DropReason>
     }
 }
 
+async fn serve_internal(stream: TcpStream, peer: SocketAddr, serving: &Serving, handshakes: &Semaphore) -> Result<(), DropReason> {
+    match &serving.http_certificate {
+        None => serve_http(stream, peer, &serving.internal, serving).await,
+        Some(certificate) => {
+            let stream = shake_hands(stream, certificate, serving, handshakes).await?;
+            serve_http(stream, peer, &serving.internal, serving).await
+        }
+    }
+}
+
+/// Whoever comes by telnet, where coturn has an interface for that, is told where to go: they wait for a greeting, or type.
+async fn serve_operators(mut stream: TcpStream, peer: SocketAddr, serving: &Serving) -> Result<(), DropReason> {
+    let mut first = [0];
+    match timeout(GREETING_WAIT, stream.peek(&mut first)).await {
+        // HTTP's methods are capital letters.
+        Ok(Ok(1)) if first[0].is_ascii_uppercase() => serve_http(stream, peer, &serving.operators, serving).await,
+        Ok(Ok(1)) | Err(_) => {
+            let _ = stream.write_all(NO_TELNET.as_bytes()).await;
+            let _ = stream.shutdown().await;
+            // What was typed is taken, so that the kernel does not throw the answer away with it.
+            let _ = timeout(GREETING_WAIT, tokio::io::copy(&mut stream.take(TYPED_MAX), &mut tokio::io::sink())).await;
+            Err(DropReason::BadRequest)
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    certificate: &Certificate,
+    serving: &Serving,
+    handshakes: &Semaphore,
+) -> Result<TlsStream<TcpStream>, DropReason> {
+    let acceptor = TlsAcceptor::from(certificate.current());
+    let _turn = handshakes.acquire().await.map_err(|_| DropReason::TlsTimeout)?;
+    let handshake = timeout(serving.handshake_timeout, acceptor.accept(stream)).await.map_err(|_| DropReason::TlsTimeout)?;
+    handshake.map_err(|error| {
+        tracing::debug!(%error, "TLS handshake failed");
+        DropReason::TlsFailed
+    })
+}
+
 async fn serve_tls(stream: TcpStream, ends: Ends, serving: &Serving, handshakes: &Semaphore) -> Result<(), DropReason> {
     let Some(certificate) = &serving.certificate else { return Err(DropReason::NoCertificate) };
-    let acceptor = TlsAcceptor::from(certificate.current());
-    let stream = {
-        let _turn = handshakes.acquire().await.map_err(|_| DropReason::TlsTimeout)?;
-        let handshake = timeout(serving.handshake_timeout, acceptor.accept(stream)).await.map_err(|_| DropReason::TlsTimeout)?;
-        handshake.map_err(|error| {
-            tracing::debug!(%error, "TLS handshake failed");
-            DropReason::TlsFailed
-        })?
-    };
-    let mut stream = BufReader::new(stream);
+    let mut stream = BufReader::new(shake_hands(stream, certificate, serving, handshakes).await?);
     let first = match timeout(serving.header_timeout, stream.fill_buf()).await {
         Ok(Ok(bytes)) => bytes.first().copied(),
         Ok(Err(_)) => return Ok(()),

@@ -238,7 +238,7 @@ impl Server<'_> {
         let (operator, api) = (operator_routes(Arc::clone(health), metrics, path), turn_api::router(api));
         let (internal, operators, public) = match &self.alone {
             // Scrapers reach the metrics, and they are no operators.
-            Some(_) => (operator.merge(alone::health_route()), api, alone::public_routes()),
+            Some(alone) => (operator.merge(alone::health_route()), api, alone.public_routes()),
             None => {
                 let api = api.merge(self.signal.api_router());
                 let internal = self.signal.router().merge(operator).merge(api.clone());
@@ -252,6 +252,7 @@ impl Server<'_> {
             public: Some(bounded(public, http.request_timeout)),
             turn: TurnClients::new(self.engine.mailboxes(), streams.connections_max, streams.connections_per_address_max),
             certificate: self.certificate.clone(),
+            http_certificate: self.alone.as_ref().and_then(Alone::metrics_certificate),
             counters: Arc::clone(counters),
             connections_max: http.connections_max,
             handshakes_max: tls.handshakes_max,
@@ -282,7 +283,7 @@ async fn follow(
                         }
                     }
                     Some(Event::Turn { shard, event }) => {
-                        if let TurnEvent::Note(note) = &event {
+                        if let TurnEvent::Note { note, .. } = &event {
                             finished.note(note);
                         }
                         users.handle_event(shard, event);

@@ -11,12 +11,13 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::Tls;
+use crate::config::{Secret, Tls};
 use crate::engine::DtlsCertificate;
 pub use clients::KnownClients;
 use suites::Chosen;
 
 mod clients;
+mod keys;
 mod suites;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ pub struct Certificate {
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
+    key_password: Option<Secret>,
     client_authorities: Option<PathBuf>,
     offer: Offer,
 }
@@ -159,16 +161,17 @@ impl Files {
         Self {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
+            key_password: tls.key_password.clone(),
             client_authorities: tls.client_authorities.clone(),
             offer: Offer { only_tls_1_3: tls.only_tls_1_3, ciphers: tls.ciphers.clone() },
         }
     }
 
     fn read(&self) -> Result<Material, CertificateError> {
-        let Self { certificate, key, client_authorities, offer } = self;
+        let Self { certificate, key, key_password, client_authorities, offer } = self;
         let chain = read_chain(certificate)?;
         let pem = std::fs::read(key).map_err(|error| at(key, format!("cannot be read: {error}")))?;
-        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| at(key, unreadable_key(&pem).to_owned()))?;
+        let private = keys::read(&pem, key_password.as_ref()).map_err(|why| at(key, why))?;
         let clients = client_authorities.as_ref().map(|file| {
             let known = KnownClients::new(read_chain(file)?).map_err(|error| at(file, error))?;
             Ok(Arc::new(known) as Arc<dyn ClientCertVerifier>)
@@ -178,15 +181,6 @@ impl Files {
             error => at(certificate, error.to_string()),
         })
     }
-}
-
-fn unreadable_key(pem: &[u8]) -> &'static str {
-    let text = String::from_utf8_lossy(pem);
-    // PKCS #8's own way, and OpenSSL's older one.
-    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
-        return "is encrypted; write it without a password (`openssl pkey -in FILE -out NEW`) and let only the server read it";
-    }
-    "holds no private key that can be read (PEM with PKCS #8, PKCS #1 or SEC 1, not encrypted)"
 }
 
 fn at(file: &Path, why: String) -> CertificateError {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use pointsman_turn::{KeyAnswer, LookupId, Note, Rules};
+use pointsman_turn::{KeyAnswer, LookupId, Rules};
 use pointsman_wire::net::ShardId;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -76,7 +76,7 @@ impl Counters {
 #[derive(Clone)]
 pub struct Users<S> {
     lookups: Option<mpsc::Sender<Lookup>>,
-    notes: Option<mpsc::Sender<Note>>,
+    notes: Option<mpsc::Sender<statistics::Told>>,
     shards: S,
     counters: Arc<Counters>,
 }
@@ -127,8 +127,8 @@ impl<S: Shards> Users<S> {
                     let _ = self.shards.send_to(shard, TurnCommand::Key { lookup, answer: KeyAnswer::Unavailable });
                 }
             }
-            TurnEvent::Note(note) => {
-                if self.notes.as_ref().is_some_and(|notes| notes.try_send(note).is_err()) {
+            TurnEvent::Note { note, encryption } => {
+                if self.notes.as_ref().is_some_and(|notes| notes.try_send((note, encryption)).is_err()) {
                     self.counters.notes_lost.fetch_add(1, Ordering::Relaxed);
                 }
             }

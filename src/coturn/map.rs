@@ -47,6 +47,10 @@ pub struct Process {
     pub metrics_path: String,
     /// Metrics tell users apart.
     pub metrics_of_users: bool,
+    /// Metrics are served over HTTPS with this certificate.
+    pub metrics_tls: Option<Tls>,
+    /// Where challenges of certificate authorities are answered.
+    pub acme_redirect: Option<String>,
 }
 
 impl Collector {
@@ -83,7 +87,8 @@ impl Mapper<'_> {
         self.databases(&mut config);
         self.limits(&mut config.turn.server);
         self.stun(&mut config, &ips);
-        Plan { config, process: self.process() }
+        let process = self.process(&config.tls);
+        Plan { config, process }
     }
 
     fn listening_ips(&mut self) -> Vec<IpAddr> {
@@ -110,6 +115,7 @@ impl Mapper<'_> {
             (Some(certificate), Some(key)) => Tls {
                 certificate: Some(certificate),
                 key: Some(key),
+                key_password: s.pkey_password.clone(),
                 client_authorities: self.client_authorities(),
                 only_tls_1_3: s.no_tlsv1_2,
                 ciphers: s.cipher_list.clone(),
@@ -405,7 +411,30 @@ impl Mapper<'_> {
         }
     }
 
-    fn process(&self) -> Process {
+    /// Certificate and key for metrics: their own, else TURN's. What is to be encrypted is not served in the clear because a file is missing.
+    fn metrics_tls(&mut self, turn: &Tls) -> Option<Tls> {
+        let s = self.settings;
+        if !s.prometheus || !s.prometheus_tls {
+            return None;
+        }
+        let own = |name: &Option<String>, other: &Option<PathBuf>| match name {
+            Some(name) => (self.host.find)(name).ok_or_else(|| format!("there is no file {name}")),
+            None => other.clone().ok_or_else(|| "there is neither prometheus-cert with prometheus-key nor cert with pkey".to_owned()),
+        };
+        match (own(&s.prometheus_cert, &turn.certificate), own(&s.prometheus_key, &turn.key)) {
+            (Ok(certificate), Ok(key)) => {
+                let key_password = turn.key_password.clone().or_else(|| s.pkey_password.clone());
+                Some(Tls { certificate: Some(certificate), key: Some(key), key_password, ..Tls::default() })
+            }
+            (Err(why), _) | (_, Err(why)) => {
+                self.note(Weight::Error, format!("prometheus-tls: {why}"));
+                None
+            }
+        }
+    }
+
+    fn process(&mut self, turn: &Tls) -> Process {
+        let metrics_tls = self.metrics_tls(turn);
         let s = self.settings;
         let pidfile = match s.pidfile.as_deref() {
             None => Some(PathBuf::from(super::PIDFILE_DEFAULT)),
@@ -421,6 +450,8 @@ impl Mapper<'_> {
             drain_min_allocations: s.drain_min_allocations,
             metrics_path: s.prometheus_path.clone(),
             metrics_of_users: s.prometheus_username_labels,
+            metrics_tls,
+            acme_redirect: s.acme_redirect.clone(),
         }
     }
 }

@@ -199,7 +199,7 @@ options! {
 
     Cert Tls Works Required ["cert"] => "certificate chain, PEM";
     Pkey Tls Works Required ["pkey"] => "private key, PEM";
-    PkeyPwd Tls Partly Required ["pkey-pwd"] => "encrypted keys are not read: decrypt the file";
+    PkeyPwd Tls Works Required ["pkey-pwd"] => "opens an encrypted private key: PKCS #8 with PBES2, or OpenSSL's older form with AES";
     CipherList Tls Partly Required ["cipher-list"] => "names of modern cipher suites count, the others are not offered in any case";
     CaFile Tls Works Required ["CA-file"] => "clients must show a certificate of these authorities";
     DhFile Tls Nothing Required ["dh-file"] => "key exchange is on elliptic curves only";
@@ -243,7 +243,7 @@ options! {
     WebAdminIp Administration Nothing Required ["web-admin-ip"] => "there are no administration pages";
     WebAdminPort Administration Nothing Required ["web-admin-port"] => "there are no administration pages";
     WebAdminListenOnWorkers Administration Nothing Switch ["web-admin-listen-on-workers"] => "there are no administration pages";
-    AcmeRedirect Administration Nothing Required ["acme-redirect"] => "certificates are asked for by another program; answer its challenges on port 80";
+    AcmeRedirect Administration Works Required ["acme-redirect"] => "address to which requests for /.well-known/acme-challenge/ on the TURN ports are sent on";
     RespondHttpUnsupported Administration Always Switch ["respond-http-unsupported"] => "HTTP on the TURN ports is answered always";
 
     Prometheus Monitoring Works Switch ["prometheus"] => "metrics over HTTP, with coturn's names beside our own";
@@ -251,9 +251,9 @@ options! {
     PrometheusAddress Monitoring Works Optional ["prometheus-address"] => "every address";
     PrometheusPath Monitoring Works Optional ["prometheus-path"] => "/metrics";
     PrometheusUsernameLabels Monitoring Works Switch ["prometheus-username-labels"] => "traffic of each user besides that of each realm, of 10,000 at most";
-    PrometheusTls Monitoring Nothing Switch ["prometheus-tls"] => "metrics are served over plain HTTP; put a proxy in front";
-    PrometheusCert Monitoring Nothing Required ["prometheus-cert"] => "metrics are served over plain HTTP";
-    PrometheusKey Monitoring Nothing Required ["prometheus-key"] => "metrics are served over plain HTTP";
+    PrometheusTls Monitoring Works Switch ["prometheus-tls"] => "metrics over HTTPS";
+    PrometheusCert Monitoring Works Required ["prometheus-cert"] => "certificate chain for that, PEM; cert";
+    PrometheusKey Monitoring Works Required ["prometheus-key"] => "private key for that, PEM; pkey";
 
     LogFile Logging Works Required ["log-file"] 'l' => "file, or stdout, -, syslog";
     NoStdoutLog Logging Works Switch ["no-stdout-log"] => "nothing on standard output";

@@ -128,6 +128,7 @@ pub struct Settings {
 
     pub cert: Option<String>,
     pub pkey: Option<String>,
+    pub pkey_password: Option<Secret>,
     pub cipher_list: Option<String>,
     pub ca_file: Option<String>,
     pub no_tlsv1_2: bool,
@@ -155,6 +156,11 @@ pub struct Settings {
     pub prometheus_address: Option<IpAddr>,
     pub prometheus_path: String,
     pub prometheus_username_labels: bool,
+    pub prometheus_tls: bool,
+    pub prometheus_cert: Option<String>,
+    pub prometheus_key: Option<String>,
+    /// Where challenges of certificate authorities are answered.
+    pub acme_redirect: Option<String>,
 
     pub log: LogSettings,
 
@@ -226,6 +232,7 @@ impl Default for Settings {
             permission_lifetime: 300,
             cert: None,
             pkey: None,
+            pkey_password: None,
             cipher_list: None,
             ca_file: None,
             no_tlsv1_2: false,
@@ -248,6 +255,10 @@ impl Default for Settings {
             prometheus_address: None,
             prometheus_path: "/metrics".to_owned(),
             prometheus_username_labels: false,
+            prometheus_tls: false,
+            prometheus_cert: None,
+            prometheus_key: None,
+            acme_redirect: None,
             log: LogSettings::default(),
             daemon: false,
             pidfile: None,
@@ -455,7 +466,7 @@ impl Collector {
 
             Name::Cert => s.cert = said.text(),
             Name::Pkey => s.pkey = said.text(),
-            Name::PkeyPwd => said.not_here(),
+            Name::PkeyPwd => s.pkey_password = Some(said.secret()).filter(|password| !password.expose().is_empty()),
             Name::CipherList => s.cipher_list = said.text(),
             Name::CaFile => s.ca_file = said.text(),
             Name::NoTlsv1_2 => s.no_tlsv1_2 = said.truth(),
@@ -501,6 +512,12 @@ impl Collector {
                 None => said.note(Weight::Error, format_args!("{} is no IP address", super::shown(value))),
             },
             Name::CliPort => s.cli_port = said.port(s.cli_port),
+            Name::AcmeRedirect => match said.text() {
+                Some(url) if !is_url(&url) => {
+                    said.note(Weight::Warning, "an address that begins with http:// or https:// is wanted: nothing is changed")
+                }
+                url => s.acme_redirect = url,
+            },
             Name::CliPassword => s.cli_password = Some(said.secret()).filter(|password| !password.expose().is_empty()),
 
             // coturn does not read the value of this one.
@@ -516,6 +533,9 @@ impl Collector {
             },
 
             Name::PrometheusUsernameLabels => s.prometheus_username_labels = said.truth(),
+            Name::PrometheusTls => s.prometheus_tls = said.truth(),
+            Name::PrometheusCert => s.prometheus_cert = said.text(),
+            Name::PrometheusKey => s.prometheus_key = said.text(),
 
             Name::LogFile => s.log.file = said.text(),
             Name::NoStdoutLog => s.log.no_stdout = said.truth(),
@@ -588,11 +608,7 @@ impl Collector {
             | Name::WebAdminIp
             | Name::WebAdminPort
             | Name::WebAdminListenOnWorkers
-            | Name::AcmeRedirect
             | Name::RespondHttpUnsupported
-            | Name::PrometheusTls
-            | Name::PrometheusCert
-            | Name::PrometheusKey
             | Name::LogBinding
             | Name::NoStunBackwardCompatibility
             | Name::StunBackwardCompatibility
@@ -602,6 +618,11 @@ impl Collector {
             | Name::Rfc5766ChannelNumbers => said.not_here(),
         }
     }
+}
+
+/// What may stand in a header as the beginning of an address.
+fn is_url(text: &str) -> bool {
+    (text.starts_with("http://") || text.starts_with("https://")) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// `public` once for each family, `public/private` as often as wanted.

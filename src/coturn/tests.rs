@@ -64,6 +64,7 @@ fn sample(option: Name) -> &'static str {
         Name::AddressFamily => "keep",
         Name::User => "alice:wonderland",
         Name::PrometheusPath => "/numbers",
+        Name::AcmeRedirect => "https://acme.example.org/challenges/",
         Name::RestApiSeparator => "!",
         Name::LogMinLevel => "warning",
         _ => "1234",

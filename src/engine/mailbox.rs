@@ -11,6 +11,7 @@ use pointsman_turn::{AllocationId, AllocationView, KeyAnswer, LookupId, Note, Ru
 use pointsman_wire::net::ShardId;
 use tokio::sync::mpsc;
 
+use super::encryption::Encryption;
 use super::streams::Connection;
 use super::wake::Bell;
 
@@ -51,12 +52,12 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TurnEvent {
     /// Who is this? [`TurnCommand::Key`] answers.
-    LookupKey {
-        lookup: LookupId,
-        realm: Box<str>,
-        username: Box<[u8]>,
+    LookupKey { lookup: LookupId, realm: Box<str>, username: Box<[u8]> },
+    Note {
+        note: Note,
+        /// How the client's connection is encrypted, if it is and is still there.
+        encryption: Option<Encryption>,
     },
-    Note(Note),
 }
 
 /// Where control receives what happened. When it falls behind, shards keep their events until there is room: none is lost.

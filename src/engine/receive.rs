@@ -98,6 +98,7 @@ impl Inbox {
                 // An error that waited on the socket is reported in place of datagrams, which are still there.
                 Err(_) => return Drained::Perhaps,
             };
+            stats.receive_calls += 1;
             self.filled += count;
             self.large = large;
             for slot in first..first + count {

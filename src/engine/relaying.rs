@@ -294,7 +294,7 @@ impl Relaying {
         around.transmit.stats.drop(DropReason::EventsFull, 1);
         match event {
             TurnEvent::LookupKey { lookup, .. } => self.server.handle_key(now, lookup, KeyAnswer::Unavailable),
-            TurnEvent::Note(_) => {}
+            TurnEvent::Note { .. } => {}
         }
     }
 
@@ -329,7 +329,16 @@ impl Relaying {
                 Output::LookupKey { lookup, realm, username } => {
                     self.tell(now, TurnEvent::LookupKey { lookup, realm, username }, around);
                 }
-                Output::Note(note) => self.tell(now, TurnEvent::Note(note), around),
+                Output::Note(note) => {
+                    let encryption = around.transmit.encryption(&note.client);
+                    self.tell(now, TurnEvent::Note { note, encryption }, around);
+                }
+                Output::MediaFollows { relayed, media, from } => {
+                    let to = self.path(relayed, media);
+                    let from = FiveTuple { protocol: Protocol::Relay(from), ..to };
+                    let mut out = self.outgoing(now, around.transmit, around.mesh);
+                    around.sfu.handle_path_moved(now, from, to, &mut out);
+                }
                 Output::AdoptRelay { relay, was } => self.adopt(now, relay, was, around),
                 Output::ToShard { shard, message } => self.hand_to_shard(now, shard, message, around),
                 Output::CloseClient { client } => match client.protocol {

@@ -148,6 +148,9 @@ pub struct Stats {
     pub bytes_in: u64,
     pub packets_out: u64,
     pub bytes_out: u64,
+    /// Calls that received on listening sockets, and those that sent.
+    pub receive_calls: u64,
+    pub send_calls: u64,
     /// By [`DropReason`].
     pub drops: [u64; DropReason::ALL.len()],
     /// Datagrams that the kernel dropped because the receive buffers of our sockets were full.
@@ -205,6 +208,8 @@ impl Stats {
             bytes_in: 0,
             packets_out: 0,
             bytes_out: 0,
+            receive_calls: 0,
+            send_calls: 0,
             drops: [0; DropReason::ALL.len()],
             kernel_drops: 0,
             train_length: Histogram::new(TRAIN_LENGTH_BOUNDS),

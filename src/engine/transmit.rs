@@ -11,6 +11,7 @@ use pointsman_wire::net::{FiveTuple, Protocol};
 use super::arena::{Route, SendArena, TRAIN_MAX, Train};
 use super::bind::Listener;
 use super::dtls::DtlsClients;
+use super::encryption::Encryption;
 use super::relay::RelaySockets;
 use super::stats::{DropReason, Stats};
 use super::streams::{Kind, Streams};
@@ -106,6 +107,15 @@ impl Transmit {
         let result = work(&mut dtls, self);
         self.dtls = Some(dtls);
         Some(result)
+    }
+
+    /// How a client's connection is encrypted. `None`: not at all, or it is gone.
+    pub fn encryption(&self, client: &FiveTuple) -> Option<Encryption> {
+        match client.protocol {
+            Protocol::Tls => self.streams.encryption(client),
+            Protocol::Dtls => self.dtls.as_ref().and_then(|dtls| dtls.encryption(client)),
+            Protocol::Udp | Protocol::Tcp | Protocol::Relay(_) => None,
+        }
     }
 
     /// Space for a datagram of at most `len` bytes that will be framed before it leaves: room is kept for that.
@@ -300,6 +310,7 @@ impl Sending<'_> {
         while sent < trains.len() {
             match self.slots.send(fd, self.arena.bytes(), sent) {
                 Ok(count) => {
+                    self.stats.send_calls += 1;
                     for &at in &trains[sent..(sent + count).min(trains.len())] {
                         self.count_sent(at);
                     }
@@ -361,6 +372,7 @@ impl Sending<'_> {
         while sent < count {
             match self.single_slots.send(fd, self.arena.bytes(), sent) {
                 Ok(more) => {
+                    self.stats.send_calls += 1;
                     self.stats.packets_out += more as u64;
                     self.stats.train_length.observe(1.0, more as u64);
                     sent += more;

@@ -12,6 +12,18 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Of several processes together; `None` of none. `Err` says which file could not be read.
+    pub fn of_all(pids: &[u32]) -> Result<Option<Self>, String> {
+        let mut sum = None;
+        for &pid in pids {
+            let Self { cpu_ns, rss_bytes } = Self::of(pid)?;
+            let so_far = sum.get_or_insert(Self { cpu_ns: 0, rss_bytes: 0 });
+            so_far.cpu_ns += cpu_ns;
+            so_far.rss_bytes += rss_bytes;
+        }
+        Ok(sum)
+    }
+
     /// `Err` says which file could not be read.
     pub fn of(pid: u32) -> Result<Self, String> {
         let tasks = format!("/proc/{pid}/task");

@@ -1,11 +1,9 @@
 //! All clients of a run, on one thread: sockets, timers, and who sends what when.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
-use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use pointsman_wire::clock::NtpTime;
 use pointsman_wire::rtcp;
@@ -14,15 +12,17 @@ use super::flow::{AUDIO_INTERVAL, Player, Publisher, Rate, Sending, latencies};
 use super::front::{Front, Offer, Resource, Ssrcs};
 use super::peer::{Identity, Peer, Plain, State};
 use super::report::Tally;
+use super::way::{Relay, Way};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const DATAGRAM_LEN_MAX: usize = 2048;
-const RECEIVE_BUFFER: usize = 4 << 20;
 /// Datagrams read from one socket in a row: more than its buffer holds, since the event comes once for all of them.
 const RECEIVE_MAX: usize = 16_384;
 
 pub struct Fleet {
     front: Front,
+    /// All clients go through it.
+    relay: Option<Relay>,
     identity: Identity,
     rate: Rate,
     poll: Poll,
@@ -36,7 +36,7 @@ pub struct Fleet {
 
 struct Client {
     peer: Peer,
-    socket: UdpSocket,
+    way: Way,
     resource: Resource,
     role: Role,
     next_report: Instant,
@@ -48,10 +48,11 @@ enum Role {
 }
 
 impl Fleet {
-    pub fn new(front: Front, rate: Rate) -> Result<Self, String> {
+    pub fn new(front: Front, relay: Option<Relay>, rate: Rate) -> Result<Self, String> {
         let now = Instant::now();
         Ok(Self {
             front,
+            relay,
             identity: Identity::new()?,
             rate,
             poll: Poll::new().map_err(|error| format!("epoll: {error}"))?,
@@ -90,12 +91,13 @@ impl Fleet {
         let (ufrag, pwd) = (format!("load{n:04}"), format!("load{n:04}-password-of-a-client"));
         let offer = Offer { ufrag: &ufrag, pwd: &pwd, fingerprint: self.identity.fingerprint, publish, pairs };
         let resource = self.front.post(url, token, &offer)?;
-        let mut socket = connect(&resource.answer.candidates)?;
-        self.poll.registry().register(&mut socket, Token(n), Interest::READABLE).map_err(|error| format!("epoll: {error}"))?;
+        let candidates = &resource.answer.candidates;
+        let mut way = self.relay.as_ref().map_or_else(|| Way::straight(candidates), |relay| Way::through(relay, candidates))?;
+        self.poll.registry().register(&mut way.socket, Token(n), Interest::READABLE).map_err(|error| format!("epoll: {error}"))?;
         let now = Instant::now();
         let seed = (u64::from(std::process::id()) << 32) + n as u64;
         let peer = Peer::new(now, &self.identity, &resource.answer, &ufrag, &pwd, seed);
-        self.clients.push(Client { peer, socket, resource, role, next_report: now + REPORT_INTERVAL });
+        self.clients.push(Client { peer, way, resource, role, next_report: now + REPORT_INTERVAL });
         Ok(())
     }
 
@@ -197,27 +199,6 @@ impl Fleet {
     }
 }
 
-/// A socket toward the first candidate that this machine can reach.
-fn connect(candidates: &[SocketAddr]) -> Result<UdpSocket, String> {
-    let mut last = String::new();
-    for &candidate in candidates {
-        let any: SocketAddr = match candidate {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let attempt = UdpSocket::bind(any).and_then(|socket| socket.connect(candidate).map(|()| socket));
-        match attempt {
-            Ok(socket) => {
-                // Best effort: with a smaller buffer the report shows the loss.
-                let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
-                return Ok(socket);
-            }
-            Err(error) => last = format!("{candidate}: {error}"),
-        }
-    }
-    Err(last)
-}
-
 impl Client {
     fn timeout(&self) -> Instant {
         let own = match &self.role {
@@ -228,9 +209,9 @@ impl Client {
     }
 
     fn handle_timeout(&mut self, now: Instant, start: Instant) {
-        let Self { peer, socket, role, .. } = self;
+        let Self { peer, way, role, .. } = self;
         // A full send buffer loses the datagram, as a network would.
-        peer.handle_timeout(now, &mut |bytes| drop(socket.send(bytes)));
+        peer.handle_timeout(now, &mut |bytes| way.send(bytes));
         if peer.state() != State::Connected {
             self.next_report = now + REPORT_INTERVAL;
             return;
@@ -238,7 +219,7 @@ impl Client {
         if let Role::Publisher { flow, next_audio, next_video } = role {
             let mut seal = |sending: Sending<'_>| {
                 let Some(len) = peer.protect_rtp(sending.roc, sending.out, sending.header_len, sending.payload) else { return 0 };
-                drop(socket.send(&sending.out[..len]));
+                way.send(&sending.out[..len]);
                 len
             };
             let sent_ns = start.elapsed().as_nanos() as u64;
@@ -268,27 +249,27 @@ impl Client {
                     let info = rtcp::SenderInfo { ntp, rtp_timestamp, packets, octets };
                     let written = compound.sender_report(ssrc, &info, &[]).and_then(|()| compound.cname(ssrc, "load"));
                     let len = written.map_or(0, |()| compound.len());
-                    send_rtcp(&mut self.peer, &self.socket, &plain[..len]);
+                    send_rtcp(&mut self.peer, &self.way, &plain[..len]);
                 }
             }
             Role::Player { ssrc, .. } => {
                 let mut compound = rtcp::Writer::new(&mut plain);
                 let written = compound.receiver_report(*ssrc, &[]).and_then(|()| compound.cname(*ssrc, "load"));
                 let len = written.map_or(0, |()| compound.len());
-                send_rtcp(&mut self.peer, &self.socket, &plain[..len]);
+                send_rtcp(&mut self.peer, &self.way, &plain[..len]);
             }
         }
     }
 
     fn receive(&mut self, start: Instant, latency: &mut Histogram<u64>) {
         let mut buffer = [0; DATAGRAM_LEN_MAX];
-        let Self { peer, socket, role, .. } = self;
+        let Self { peer, way, role, .. } = self;
         let now = Instant::now();
         let now_ns = now.duration_since(start).as_nanos() as u64;
         for _ in 0..RECEIVE_MAX {
-            // Nothing more, or an ICMP error that the next check will meet again.
-            let Ok(len) = socket.recv(&mut buffer) else { return };
-            let plain = peer.handle_datagram(now, &mut buffer[..len], &mut |bytes| drop(socket.send(bytes)));
+            let Some(range) = way.receive(&mut buffer) else { return };
+            let len = range.len();
+            let plain = peer.handle_datagram(now, &mut buffer[range], &mut |bytes| way.send(bytes));
             match (plain, &mut *role) {
                 (Some(Plain::Rtp(packet)), Role::Player { flow, .. }) => flow.receive(now_ns, packet, len, latency),
                 (Some(Plain::Rtcp(packet)), Role::Publisher { flow, .. }) if asks_for_keyframe(packet) => flow.want_keyframe(),
@@ -302,9 +283,9 @@ fn asks_for_keyframe(compound: &[u8]) -> bool {
     rtcp::packets(compound).flatten().any(|packet| matches!(packet, rtcp::Packet::Pli { .. } | rtcp::Packet::Fir(_)))
 }
 
-fn send_rtcp(peer: &mut Peer, socket: &UdpSocket, plain: &[u8]) {
+fn send_rtcp(peer: &mut Peer, way: &Way, plain: &[u8]) {
     let mut out = [0; 256];
     if let Some(len) = peer.protect_rtcp(plain, &mut out) {
-        drop(socket.send(&out[..len]));
+        way.send(&out[..len]);
     }
 }

@@ -15,13 +15,16 @@ pub(crate) mod front;
 pub(crate) mod peer;
 mod report;
 mod turn;
+mod way;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use fleet::Fleet;
 use flow::Rate;
 use front::Front;
 use report::{Report, TrainLength};
+use way::{RELAYED_SECONDS_MAX, Relay};
 
 /// Time between the last player's first packet and the measurement.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -59,9 +62,16 @@ pub struct LoadArgs {
     /// Frames of each publisher's video in a second.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=120))]
     frames_per_second: u32,
-    /// Process whose CPU time and memory are reported.
+    /// TURN server through which all clients go, with ChannelData over UDP; for four minutes at most.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "turn_user", requires = "turn_password")]
+    turn: Option<SocketAddr>,
+    #[arg(long)]
+    turn_user: Option<String>,
+    #[arg(long, env = "POINTSMAN_LOAD_TURN_PASSWORD", hide_env_values = true)]
+    turn_password: Option<String>,
+    /// Process whose CPU time and memory are reported; may repeat: their sum is told.
     #[arg(long, value_name = "PID")]
-    server_pid: Option<u32>,
+    server_pid: Vec<u32>,
     /// Address of the server's metrics, from which the mean train length is taken.
     #[arg(long, value_name = "URL")]
     metrics: Option<String>,
@@ -90,7 +100,7 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let front = Front::new(args.insecure);
     let rate = Rate { bitrate_bps: args.kbit_per_second * 1000, frames_per_second: args.frames_per_second };
-    let mut fleet = Fleet::new(front, rate)?;
+    let mut fleet = Fleet::new(front, relay(args)?, rate)?;
     for n in 0..args.publishers {
         fleet.publish(&numbered(whip, n), args.token.as_deref().map(|token| numbered(token, n)).as_deref())?;
     }
@@ -113,10 +123,19 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
     Ok(())
 }
 
+fn relay(args: &LoadArgs) -> Result<Option<Relay>, String> {
+    let Some(server) = args.turn else { return Ok(None) };
+    if args.seconds > RELAYED_SECONDS_MAX {
+        return Err(format!("--turn goes with --seconds of {RELAYED_SECONDS_MAX} at most: permissions are not renewed"));
+    }
+    let (user, password) = (args.turn_user.clone().unwrap_or_default(), args.turn_password.clone().unwrap_or_default());
+    Ok(Some(Relay { server, user, password }))
+}
+
 fn measure(args: &LoadArgs, fleet: &mut Fleet) -> Result<Report, String> {
     let train_length =
         |fleet: &Fleet| args.metrics.as_deref().map(|url| fleet.front().get(url).map(|text| TrainLength::read(&text))).transpose();
-    let usage = || args.server_pid.map(cost::Usage::of).transpose();
+    let usage = || cost::Usage::of_all(&args.server_pid);
     fleet.reset();
     let (trains_before, before) = (train_length(fleet)?, usage()?);
     fleet.drive(Duration::from_secs(args.seconds.into()))?;

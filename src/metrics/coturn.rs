@@ -42,6 +42,7 @@ pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot], finished: &Finished)
     });
     out.gauges("turn_total_allocations", "Allocations, by what their clients speak", kinds)?;
     let sum = |read: fn(&pointsman_turn::Stats) -> u64| shards.iter().map(|s| read(&s.turn)).sum::<u64>();
+    let engine = |read: fn(&crate::engine::Stats) -> u64| shards.iter().map(|s| read(&s.engine)).sum::<u64>();
     let limited = sum(|turn| turn.dropped(DropReason::RateLimited));
     for (name, help, count) in [
         ("stun_binding_request", "STUN Binding requests", sum(|turn| turn.binding_requests_total)),
@@ -52,10 +53,21 @@ pub(super) fn write(out: &mut Out<'_>, shards: &[Snapshot], finished: &Finished)
         ("turn_unauthenticated_401_requests", "Requests without valid credentials", sum(|turn| turn.challenges_total)),
         ("turn_unauthenticated_401_responses", "Requests answered with 401", sum(|turn| turn.answered_with(401))),
         ("turn_unauthenticated_401_dropped_responses", "Requests of strangers that got no answer", limited),
+        ("turn_udp_recvmmsg_calls", "Calls that received datagrams", engine(|it| it.receive_calls)),
+        ("turn_udp_recvmmsg_packets", "Datagrams received", engine(|it| it.packets_in)),
+        ("turn_udp_sendmmsg_flushes", "Calls that sent datagrams", engine(|it| it.send_calls)),
+        ("turn_udp_sendmmsg_datagrams", "Datagrams sent", engine(|it| it.packets_out)),
+        ("turn_udp_sendmmsg_gso_datagrams", "Datagrams sent as part of a train", engine(in_trains)),
     ] {
         out.untyped_alone(name, help, count)?;
     }
     Ok(())
+}
+
+/// All that did not leave alone.
+fn in_trains(stats: &crate::engine::Stats) -> u64 {
+    let [alone, ..] = stats.train_length.counts;
+    (stats.train_length.sum as u64).saturating_sub(alone)
 }
 
 fn series(sums: &Sums, with_users: bool, count: Count) -> impl Iterator<Item = (Labels, u64)> {

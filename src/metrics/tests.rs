@@ -8,6 +8,7 @@ fn snapshot(shard: u16) -> Snapshot {
     let mut engine = Stats::new();
     engine.packets_in = 5;
     engine.packets_out = 40 + u64::from(shard);
+    (engine.receive_calls, engine.send_calls) = (3, 4);
     engine.drop(engine::DropReason::UnknownProtocol, 3);
     engine.train_length.observe(8.0, 5);
     engine.train_length.observe(1000.0, 1);
@@ -97,6 +98,11 @@ fn dashboards_for_coturn_find_its_names() {
         "turn_total_allocations{type=\"TLS/TCP\"} 6",
         "stun_binding_request 22",
         "turn_unauthenticated_401_responses 14",
+        "turn_udp_recvmmsg_calls 6",
+        "turn_udp_recvmmsg_packets 10",
+        "turn_udp_sendmmsg_flushes 8",
+        "turn_udp_sendmmsg_datagrams 81",
+        "turn_udp_sendmmsg_gso_datagrams 2080",
     ] {
         assert!(text.lines().any(|line| line == expected), "{expected} is not in:\n{text}");
     }

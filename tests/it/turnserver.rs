@@ -1,6 +1,7 @@
 //! `pointsman turnserver` as a process, from coturn's files: what it is told by options, signals and operators.
 
 mod operators;
+mod options;
 mod process;
 mod public;
 

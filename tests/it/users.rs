@@ -146,6 +146,106 @@ fn redis_is_shared_with_coturn() {
     shares_with_coturn(Kind::Redis);
 }
 
+/// Ours, on the same database: its lines, sorted.
+fn ours(server: &Server, arguments: &[&str]) -> Vec<String> {
+    let (option, value) = server.option();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    let output = run(command.arg("turnadmin").args([option, &value]).args(arguments).current_dir(server.path()));
+    let mut lines: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// Every command of turnadmin that works on a database, by our program; what each leaves behind, coturn's program lists as ours does.
+fn administers(kind: Kind) {
+    let server = Server::start(kind);
+    let shows = |command: &[&str], expected: &[&str]| {
+        assert_eq!(ours(&server, command), expected, "ours: {command:?}");
+        // coturn prints what belongs to all realms in other ways.
+        if command[0] != "-G" {
+            assert_eq!(listed(&server, command), expected, "coturn's: {command:?}");
+        }
+    };
+    let does = |command: &[&str]| assert_eq!(ours(&server, command), [""; 0], "{command:?} prints");
+    does(&["-a", "-u", "gorst", "-r", REALM, "-p", "villain"]);
+    does(&["--add", "--user=gorst", "--realm", REALM, "-phero"]);
+    does(&["-a", "-u", "whirrun", "-r", "crinna.org", "-p", "sword"]);
+    shows(&["-l", "-r", REALM], &["gorst[north.gov]"]);
+    shows(&["-l"], &["gorst[north.gov]", "whirrun[crinna.org]"]);
+    does(&["-d", "-u", "whirrun", "-r", "crinna.org"]);
+    shows(&["-l"], &["gorst[north.gov]"]);
+
+    does(&["-s", "logen", "-r", REALM]);
+    does(&["--set-secret=bloody9", "-r", REALM]);
+    does(&["-s", "ferro", "-r", "crinna.org"]);
+    shows(&["-S", "-r", REALM], &["bloody9[north.gov]", "logen[north.gov]"]);
+    does(&["-X", "logen", "-r", REALM]);
+    shows(&["-S", "-r", REALM], &["bloody9[north.gov]"]);
+    does(&["--delete-all-secrets", "-r", REALM]);
+    shows(&["-S", "-r", REALM], &[]);
+    shows(&["-S", "-r", "crinna.org"], &["ferro[crinna.org]"]);
+
+    does(&["-O", "-o", "http://crinna.org:80", "-r", "crinna.org"]);
+    does(&["--add-origin", "--origin", "https://bligh.edu:443", "-r", REALM]);
+    shows(&["-I", "-r", "crinna.org"], &["http://crinna.org:80 ==>> crinna.org"]);
+    does(&["-R", "-o", "http://crinna.org:80"]);
+    shows(&["-I", "-r", "crinna.org"], &[]);
+
+    does(&["-g", "-r", "crinna.org", "--max-bps=400000", "--total-quota", "10", "--user-quota=2"]);
+    shows(&["-G", "-r", "crinna.org"], &["max-bps[crinna.org]=400000", "total-quota[crinna.org]=10", "user-quota[crinna.org]=2"]);
+    does(&["--set-realm-option", "-r", "crinna.org", "--total-quota=0"]);
+    shows(&["-G", "-r", "crinna.org"], &["max-bps[crinna.org]=400000", "user-quota[crinna.org]=2"]);
+
+    does(&["-A", "-u", "bayaz", "-p", "first of the magi"]);
+    does(&["-A", "-u", "skarling", "-r", REALM, "-p", "hoodless"]);
+    shows(&["-L"], &["bayaz", "skarling[north.gov]"]);
+    does(&["-D", "-u", "bayaz"]);
+    shows(&["-L"], &["skarling[north.gov]"]);
+    // And the one that counts: what was written is what a server of coturn's takes for the user's key.
+    let key = wait(async {
+        let store = Store::open(&server.address().parse().unwrap()).await.unwrap();
+        store.user_key(REALM, "gorst").await.unwrap().unwrap()
+    });
+    assert!(turnadmin(&server, &["-k", "-u", "gorst", "-r", REALM, "-p", "hero"]).contains(&format!("0x{}", key.to_hex())));
+}
+
+#[test]
+fn our_turnadmin_administers_sqlite() {
+    administers(Kind::Sqlite);
+}
+
+#[test]
+fn our_turnadmin_administers_postgresql() {
+    administers(Kind::Postgres);
+}
+
+#[test]
+fn our_turnadmin_administers_mariadb() {
+    administers(Kind::MariaDb);
+}
+
+#[test]
+fn our_turnadmin_administers_redis() {
+    administers(Kind::Redis);
+}
+
+/// The commands that need no database print what coturn's print.
+#[test]
+fn keys_and_sealed_passwords_are_coturns() {
+    let server = Server::start(Kind::Sqlite);
+    let last = |arguments: &[&str]| listed(&server, arguments).pop().unwrap_or_default();
+    let key = ["-k", "-u", "gorst", "-r", REALM, "-p", "hero"];
+    assert_eq!(ours(&server, &key), [last(&key)]);
+    let file = server.path().join("key").display().to_string();
+    assert_eq!(ours(&server, &["-x", &file]), [""; 0]);
+    assert_eq!(std::fs::read(&file).unwrap().len(), 16);
+    let sealed = ours(&server, &["-E", "-f", &file, "-p", "sesame"]).pop().unwrap();
+    assert_eq!(last(&["-E", "-f", &file, "-p", "sesame"]), sealed);
+    assert_eq!(ours(&server, &["-v", &sealed, "-f", &file]), ["sesame"]);
+    let stored = ours(&server, &["-P", "-p", "hoodless"]).pop().unwrap();
+    assert!(stored.starts_with("$5$") && stored.len() == last(&["-P", "-p", "hoodless"]).len(), "{stored}");
+}
+
 /// Our server on a database.
 struct Turn {
     child: Child,
@@ -160,7 +260,7 @@ impl Turn {
         socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let file = folder.join("pointsman.toml");
         let text = format!(
-            "public_ip = \"127.0.0.1\"\n[listen]\nudp = \"127.0.0.1:{port}\"\ntcp = []\nhttp = []\n[engine]\nshards = 1\npin = false\n\
+            "public_ip = \"127.0.0.1\"\n[listen]\nudp = \"127.0.0.1:{port}\"\ntcp = \"127.0.0.1:{port}\"\nhttp = []\n[engine]\nshards = 1\npin = false\n\
              [sfu]\npool_slots_max = 1024\n[turn]\nrealm = \"{REALM}\"\nknown_user_age_s = 1\nunknown_user_age_s = 1\n\
              user_database_interval_s = 1\n{settings}\n"
         );
@@ -178,11 +278,38 @@ impl Turn {
         turn
     }
 
+    /// The same as coturn is started: with options alone, the database's among them.
+    fn start_as_coturn(server: &Server) -> Self {
+        let port = free_port();
+        let (option, value) = server.option();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        command.args(["turnserver", "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-m", "1", "-p", &port.to_string(), "-a", "-r", REALM]);
+        command.args([
+            "--allow-loopback-peers",
+            "--no-cli",
+            "--no-tls",
+            "--no-dtls",
+            "--no-rfc5780",
+            "--pidfile=",
+            "-l",
+            "stdout",
+            option,
+            &value,
+        ]);
+        let log = File::create(server.path().join("turnserver.log")).unwrap();
+        Self { child: command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap(), port }
+    }
+
     /// Two of coturn's clients relay to each other; whether all went well.
     fn relays(&self, name: &str, login: [&str; 2]) -> bool {
+        self.relays_over(&[], name, login)
+    }
+
+    /// The same with options of the client's.
+    fn relays_over(&self, options: &[&str], name: &str, login: [&str; 2]) -> bool {
         let port = self.port.to_string();
         let mut client = Command::new("turnutils_uclient");
-        client.args(["-y", "-c", "-n", "2", "-m", "2", "-l", "120", "-u", name]).args(login).args(["-p", &port, "127.0.0.1"]);
+        client.args(options).args(["-y", "-c", "-n", "2", "-m", "2", "-l", "120", "-u", name]).args(login).args(["-p", &port, "127.0.0.1"]);
         let output = client.stdin(Stdio::null()).output().expect("coturn's client; tests/run installs it");
         output.status.success() && String::from_utf8_lossy(&output.stdout).contains("Total lost packets 0 ")
     }
@@ -219,6 +346,11 @@ fn serves_coturns_client(kind: Kind) {
     // Secrets change while it runs.
     turnadmin(&server, &["-s", "bloody9", "-r", REALM]);
     assert!(turn.comes_to_relay("someone", ["-W", "bloody9"]));
+    drop(turn);
+    let turn = Turn::start_as_coturn(&server);
+    assert!(turn.comes_to_relay("gorst", ["-w", "hero"]));
+    let log = std::fs::read_to_string(server.path().join("turnserver.log")).unwrap();
+    assert!(!log.contains(super::databases::PASSWORD), "{log}");
 }
 
 #[test]
@@ -318,4 +450,29 @@ fn redis_is_told_of_allocations_in_coturns_words() {
     }
     // Only the Redis's own words about the login were said in its hearing.
     assert!(!seen.contains("hero"), "{seen}");
+}
+
+/// Which version and cipher a client's connection has, as OpenSSL calls them.
+#[test]
+fn redis_is_told_how_connections_are_encrypted() {
+    let redis = Server::start(Kind::Redis);
+    let mut monitor = TcpStream::connect(("127.0.0.1", redis.port)).unwrap();
+    monitor.write_all(format!("AUTH {}\r\nMONITOR\r\n", super::databases::PASSWORD).as_bytes()).unwrap();
+    monitor.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let (certificate, key) = super::relay::certificate(redis.path());
+    let tls = format!("[tls]\ncertificate = \"{}\"\nkey = \"{}\"", certificate.display(), key.display());
+    let turn = Turn::start(redis.path(), &format!("users = {{ gorst = \"hero\" }}\nstatistics_redis = \"{}\"\n{tls}", redis.address()));
+    let mut seen = String::new();
+    let mut says = |words: &[&str]| {
+        let mut bytes = [0; 65_536];
+        while !words.iter().all(|words| seen.contains(words)) {
+            let len = monitor.read(&mut bytes).unwrap_or_else(|error| panic!("{error}: {words:?} in {seen}"));
+            seen.push_str(&String::from_utf8_lossy(&bytes[..len]));
+        }
+    };
+    turn.relays_over(&["-t", "-S"], "gorst", ["-w", "hero"]);
+    // coturn's client speaks no TLS 1.3.
+    says(&["\"new lifetime=777, type=TLS/TCP, ", ", ssl=TLSv1.2, cipher=ECDHE-", "-GCM-SHA384\""]);
+    turn.relays_over(&["-S"], "gorst", ["-w", "hero"]);
+    says(&["\"new lifetime=777, type=DTLS, ", ", ssl=DTLSv1.2, cipher=ECDHE-"]);
 }

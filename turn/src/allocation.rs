@@ -297,6 +297,11 @@ impl Allocation {
         self.channels.get(at).filter(|c| c.expires > now).copied()
     }
 
+    /// Where channels lead that are our own media's.
+    pub(crate) fn media_channels(&self, now: Instant) -> impl Iterator<Item = SocketAddr> {
+        self.channels.iter().filter(move |channel| channel.media && channel.expires > now).map(|channel| channel.peer)
+    }
+
     /// The number of the live channel to this peer.
     pub(crate) fn channel_to(&self, now: Instant, peer: SocketAddr) -> Option<u16> {
         let at = self.channels_by_peer.binary_search_by(|(of, _)| of.cmp(&peer)).ok()?;

@@ -120,7 +120,12 @@ fn drain(server: &mut Server, now: Now, open: &mut Vec<RelayPort>) {
             Output::ToShard { message: ShardMessage::Refresh { client, request, .. }, .. } => {
                 server.handle_shard_message(now, ShardMessage::NotMoved { client, request, why: NotMoved::Unknown });
             }
-            Output::AdoptRelay { .. } | Output::Join { .. } | Output::MoveClient { .. } | Output::ToShard { .. } | Output::Note(_) => {}
+            Output::AdoptRelay { .. }
+            | Output::Join { .. }
+            | Output::MoveClient { .. }
+            | Output::MediaFollows { .. }
+            | Output::ToShard { .. }
+            | Output::Note(_) => {}
         }
     }
 }

@@ -106,6 +106,8 @@ pub enum NotMoved {
 /// An allocation on its way, and the Refresh that is to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
+    /// The shard that it leaves.
+    pub(crate) from: ShardId,
     pub(crate) allocation: Allocation,
     pub(crate) relays: [Option<MovedRelay>; 2],
     pub(crate) client: FiveTuple,

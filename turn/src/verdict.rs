@@ -93,6 +93,9 @@ pub enum Output {
     /// ([`Server::handle_shard_message`](crate::Server::handle_shard_message)), together with the sockets of its
     /// [`ShardMessage::relays`], which are taken out of this shard's table; no [`Self::CloseRelay`] follows for them.
     ToShard { shard: ShardId, message: ShardMessage },
+    /// An allocation came here from shard `from`: what our media at `media` has for the client behind `relayed` comes here now
+    /// ([`Server::handle_media_datagram`](crate::Server::handle_media_datagram)).
+    MediaFollows { relayed: SocketAddr, media: SocketAddr, from: ShardId },
     /// Something that operators may want to know; only if the configuration asks for notes.
     Note(Note),
 }

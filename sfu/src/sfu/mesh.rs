@@ -1,9 +1,10 @@
 //! What other shards say.
 
 use pointsman_wire::clock::Now;
-use pointsman_wire::net::ShardId;
+use pointsman_wire::net::{FiveTuple, Protocol, ShardId};
 
 use super::{Sfu, Whence};
+use crate::directory::{Owner, Place};
 use crate::publication::{LAYERS_MAX, Origin};
 use crate::{DropReason, Egress, MeshMessage, MeshPacket, PacketRef};
 
@@ -11,6 +12,15 @@ impl Sfu {
     pub(super) fn handle_message(&mut self, now: Now, message: MeshMessage, out: &mut impl Egress) -> Result<(), DropReason> {
         match message {
             MeshMessage::Stray { path, datagram } => self.arrive(now, &path, datagram.bytes(), Whence::Mesh, out),
+            MeshMessage::PathMoved { from, to } => {
+                self.follow(now, &from, to, out);
+                Ok(())
+            }
+            MeshMessage::PathOf { path, participant, shard } => match self.directory.place(participant) {
+                Some(Place::Elsewhere { .. }) => self.directory.learn(path, Owner::Elsewhere { shard, participant }),
+                // Gone meanwhile, or a path that would not be a stray's.
+                Some(Place::Expected { .. } | Place::Here(_)) | None => Ok(()),
+            },
             MeshMessage::Claimed { participant, shard } => {
                 // Unknown here: the command is still on its way and will see the claim itself.
                 if self.directory.settle_elsewhere(participant, shard) {
@@ -58,6 +68,22 @@ impl Sfu {
                 Ok(())
             }
         }
+    }
+
+    /// If the path is a participant's, it is so under its new name.
+    pub(super) fn follow(&mut self, now: Now, from: &FiveTuple, to: FiveTuple, out: &mut impl Egress) {
+        let Some(Owner::Here(index)) = self.directory.rename_path(from, to) else { return };
+        let Some(participant) = self.participants.get_mut(index as usize) else { return };
+        participant.transport.rename_path(from, to);
+        let message = MeshMessage::PathOf { path: to, participant: participant.id, shard: self.shard };
+        // Its relay's shard hears whose it is, so that nothing waits for the next check.
+        if let Protocol::Relay(shard) = to.protocol
+            && shard != self.shard
+            && !out.to_shard(shard, message)
+        {
+            self.stats.drops.count(DropReason::MeshFull);
+        }
+        self.drain_transport(now, index);
     }
 
     /// A shard's first subscriber came: it gets what it needs to show a picture at once.

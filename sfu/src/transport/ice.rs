@@ -102,6 +102,20 @@ impl IceLite {
         self.paths.iter().any(|known| known.path == *path)
     }
 
+    /// The path has another name from now on.
+    pub(super) fn rename(&mut self, from: &FiveTuple, to: FiveTuple) {
+        let Some(at) = self.paths.iter().position(|known| known.path == *from) else { return };
+        if self.knows(&to) {
+            // A check under the new name came before the news.
+            self.paths.remove(at);
+        } else if let Some(known) = self.paths.get_mut(at) {
+            known.path = to;
+        }
+        if self.nominated.as_ref() == Some(from) {
+            self.nominated = Some(to);
+        }
+    }
+
     pub(super) const fn nominated(&self) -> Option<FiveTuple> {
         self.nominated
     }

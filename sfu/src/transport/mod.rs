@@ -271,6 +271,20 @@ impl Transport {
         self.ice.knows(path)
     }
 
+    /// The path has another name from now on; the client on it is the same.
+    pub fn rename_path(&mut self, from: &FiveTuple, to: FiveTuple) {
+        let before = self.ice.path();
+        self.ice.rename(from, to);
+        if self.dtls_path.as_ref() == Some(from) {
+            self.dtls_path = Some(to);
+        }
+        if let Some(selected) = self.ice.path()
+            && before != Some(selected)
+        {
+            self.push(TransportEvent::PathChanged(selected));
+        }
+    }
+
     /// Our user name fragments that checks may carry: the present one and, during an ICE restart, the one before.
     pub fn ufrags(&self) -> impl Iterator<Item = &str> {
         self.ice.ufrags()

@@ -42,6 +42,7 @@ impl World {
             public: http.then_some(page),
             turn: TurnClients::new(engine.mailboxes(), 8, 8),
             certificate: Certificate::from_files(&tls).unwrap().map(Arc::new),
+            http_certificate: None,
             counters: Arc::clone(&counters),
             connections_max: 64,
             handshakes_max: 4,

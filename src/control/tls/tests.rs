@@ -58,7 +58,9 @@ fn missing_file_is_named() {
 #[test]
 fn an_encrypted_key_is_told_from_a_broken_one() {
     let (_folder, certificate, key) = files();
-    for (text, word) in [("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n", "is encrypted"), ("junk", "holds no private key")] {
+    for (text, word) in
+        [("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n", "is encrypted, and no password"), ("junk", "holds no private key")]
+    {
         std::fs::write(&key, text).unwrap();
         let error = Certificate::from_files(&tls(&certificate, &key)).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

@@ -14,6 +14,7 @@ use redis::Pipeline;
 use tokio::sync::mpsc;
 
 use super::{Counters, RETRY_FIRST, RETRY_MAX};
+use crate::engine::Encryption;
 use crate::users::{Database, Notices};
 
 /// Notes told in one go.
@@ -22,13 +23,16 @@ const BATCH_MAX: usize = 256;
 const NAME_LEN_MAX: usize = 512;
 
 /// Begins to tell; what is put into the sender is told in order.
-pub(super) fn start(database: &Database, waiting_max: usize, counters: &Arc<Counters>) -> mpsc::Sender<Note> {
+pub(super) fn start(database: &Database, waiting_max: usize, counters: &Arc<Counters>) -> mpsc::Sender<Told> {
     tracing::info!(%database, "allocations are told to a Redis");
     let (sender, receiver) = mpsc::channel(waiting_max.max(1));
     let teller = Teller { redis: Notices::new(database), told: HashMap::new(), told_max: waiting_max, counters: Arc::clone(counters) };
     tokio::spawn(teller.serve(receiver));
     sender
 }
+
+/// What a shard notes, and how its client's connection is encrypted.
+pub(super) type Told = (Note, Option<Encryption>);
 
 struct Teller {
     redis: Notices,
@@ -39,7 +43,7 @@ struct Teller {
 }
 
 impl Teller {
-    async fn serve(mut self, mut notes: mpsc::Receiver<Note>) {
+    async fn serve(mut self, mut notes: mpsc::Receiver<Told>) {
         let mut batch = Vec::new();
         let mut retry = RETRY_FIRST;
         // What an earlier process left there is over.
@@ -52,8 +56,8 @@ impl Teller {
                 return;
             }
             let mut pipeline = Pipeline::new();
-            for note in &batch {
-                self.write(note, &mut pipeline);
+            for (note, encryption) in &batch {
+                self.write(note, *encryption, &mut pipeline);
             }
             match self.redis.tell(&pipeline).await {
                 Ok(()) => retry = RETRY_FIRST,
@@ -71,7 +75,7 @@ impl Teller {
     }
 
     /// Lets notes go by for a while, so that old ones do not fill the queue.
-    async fn wait(&self, pause: Duration, notes: &mut mpsc::Receiver<Note>) {
+    async fn wait(&self, pause: Duration, notes: &mut mpsc::Receiver<Told>) {
         let lose = async {
             while notes.recv().await.is_some() {
                 self.counters.notes_lost.fetch_add(1, Ordering::Relaxed);
@@ -80,12 +84,12 @@ impl Teller {
         let _ = tokio::time::timeout(pause, lose).await;
     }
 
-    fn write(&mut self, note: &Note, pipeline: &mut Pipeline) {
+    fn write(&mut self, note: &Note, encryption: Option<Encryption>, pipeline: &mut Pipeline) {
         let key = key(note);
         let status = format!("{key}/status");
         match note.kind {
             NoteKind::Made | NoteKind::Refreshed | NoteKind::Moved => {
-                let text = living(note);
+                let text = living(note, encryption);
                 pipeline.cmd("SET").arg(&status).arg(&text).ignore();
                 publish(pipeline, &status, &text);
                 if note.kind != NoteKind::Made {
@@ -143,17 +147,17 @@ fn key(note: &Note) -> String {
     format!("turn/{realm}user/{name}/allocation/{id:018}")
 }
 
-fn living(note: &Note) -> String {
+fn living(note: &Note, encryption: Option<Encryption>) -> String {
     let status = if note.kind == NoteKind::Made { "new" } else { "refreshed" };
-    // Which version and cipher the engine keeps to itself.
-    let (kind, ssl, cipher) = match note.client.protocol {
-        Protocol::Udp => ("UDP", "NONE", "NONE"),
-        Protocol::Tcp => ("TCP", "NONE", "NONE"),
-        Protocol::Tls => ("TLS/TCP", "TLS", "UNKNOWN"),
-        Protocol::Dtls => ("DTLS", "DTLS", "UNKNOWN"),
+    let kind = match note.client.protocol {
+        Protocol::Udp => "UDP",
+        Protocol::Tcp => "TCP",
+        Protocol::Tls => "TLS/TCP",
+        Protocol::Dtls => "DTLS",
         // No client comes in that way.
-        Protocol::Relay(_) => ("UDP", "NONE", "NONE"),
+        Protocol::Relay(_) => "UDP",
     };
+    let (ssl, cipher) = encryption.map_or(("NONE", "NONE"), |it| (it.version, it.cipher));
     let (local, remote) = (note.client.local, note.client.remote);
     format!("{status} lifetime={}, type={kind}, local={local}, remote={remote}, ssl={ssl}, cipher={cipher}", note.lifetime_s)
 }

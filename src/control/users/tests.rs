@@ -215,7 +215,7 @@ async fn notes_without_a_redis_are_lost_and_hold_nobody_up() {
         traffic: Traffic::default(),
     };
     for _ in 0..10 {
-        users.handle_event(ShardId(0), TurnEvent::Note(note.clone()));
+        users.handle_event(ShardId(0), TurnEvent::Note { note: note.clone(), encryption: None });
     }
     let lost = || counters.notes_lost();
     assert!(lost() >= 5, "{}", lost());

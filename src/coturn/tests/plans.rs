@@ -115,9 +115,21 @@ fn what_tls_speaks_comes_from_the_file() {
     let files = format!("cert={}\npkey={}\nno-auth\n", cert.display(), pkey.display());
     let tls = |text: &str| plan(&format!("{text}{files}")).config.tls;
     let plain = tls("no-tlsv1\nno-tlsv1_1\n");
-    assert_eq!((plain.certificate, plain.key, plain.only_tls_1_3, plain.ciphers), (Some(cert), Some(pkey), false, None));
+    assert_eq!((plain.certificate, plain.key, plain.only_tls_1_3, plain.ciphers), (Some(cert.clone()), Some(pkey.clone()), false, None));
     let strict = tls("no-tlsv1_2\ncipher-list=\"ECDHE-RSA-AES256-GCM-SHA384\"\n");
     assert_eq!((strict.only_tls_1_3, strict.ciphers.as_deref()), (true, Some("ECDHE-RSA-AES256-GCM-SHA384")));
     assert!(planned(&format!("CA-file=/no/such/file\n{files}")).1.join("").contains("CA-file: there is no file"));
     assert!(plan("no-tls\nno-dtls\nno-auth\n").config.tls.certificate.is_none());
+    assert_eq!(tls("pkey-pwd=sesame\n").key_password.unwrap().expose(), "sesame");
+    // Metrics have what TURN has unless they have their own; never are they served in the clear instead.
+    let metrics = |text: &str| plan(&format!("prometheus\n{text}{files}")).process.metrics_tls;
+    assert_eq!(metrics(""), None);
+    let shared = metrics("prometheus-tls\n").unwrap();
+    assert_eq!((shared.certificate, shared.key), (Some(cert.clone()), Some(pkey.clone())));
+    let own = metrics(&format!("prometheus-tls\nprometheus-cert={}\n", pkey.display())).unwrap();
+    assert_eq!((own.certificate, own.key), (Some(pkey.clone()), Some(pkey)));
+    for (text, why) in [("prometheus-cert=/no/such\n", "there is no file /no/such"), ("", "neither prometheus-cert")] {
+        let errors = planned(&format!("prometheus\nprometheus-tls\nno-auth\n{text}")).1.join("");
+        assert!(errors.contains("prometheus-tls: ") && errors.contains(why), "{errors}");
+    }
 }

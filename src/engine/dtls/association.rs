@@ -14,6 +14,7 @@ use rtc_shared::TransportProtocol;
 
 use super::gate::{Gate, RECORD_LEN_MAX};
 use super::hello::Hello;
+use crate::engine::encryption::Encryption;
 
 /// The library keeps associations by address; ours is one.
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
@@ -85,6 +86,12 @@ impl Association {
 
     pub fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// What the handshake came to.
+    pub fn encryption(&self) -> Option<Encryption> {
+        let suite = self.endpoint.get_connection_state(PEER)?.cipher_suite()?.id();
+        self.complete.then(|| Encryption::of_dtls(suite))
     }
 
     /// Takes a datagram in. At most one flight is computed.

@@ -27,6 +27,7 @@ use pointsman_wire::net::{FiveTuple, Protocol};
 use rtc_dtls::config::HandshakeConfig;
 use slab::Slab;
 
+use super::encryption::Encryption;
 use super::stats::DropReason;
 use super::transmit::Transmit;
 use association::{Association, Failed, Outcome};
@@ -181,6 +182,15 @@ impl DtlsClients {
     /// Associations, those whose handshake goes on included.
     pub fn len(&self) -> usize {
         self.clients.len()
+    }
+
+    /// How a client's association is encrypted.
+    pub fn encryption(&self, client: &FiveTuple) -> Option<Encryption> {
+        let at = self.by_client.get(client)?;
+        match &self.clients.get(*at as usize)?.stage {
+            Stage::Running(association) => association.encryption(),
+            Stage::Hello { .. } => None,
+        }
     }
 
     /// A datagram whose first byte says DTLS, from a path that is not media's.

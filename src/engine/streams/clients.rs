@@ -9,6 +9,7 @@ use pointsman_wire::stream::{self, Front};
 
 use super::socket::Input;
 use super::{Connection, Due, Gone, Role, StreamId, Streams};
+use crate::engine::encryption::Encryption;
 use crate::engine::mesh::Message;
 use crate::engine::relaying::{Relaying, Surroundings};
 use crate::engine::stats::{DropReason, Stats};
@@ -205,6 +206,12 @@ impl Streams {
             stream.moving = Some(shard);
         }
         self.mark_ready(id);
+    }
+
+    /// How a client's connection is encrypted.
+    pub fn encryption(&self, client: &FiveTuple) -> Option<Encryption> {
+        let at = self.clients.get(client)?;
+        self.streams.get(*at as usize)?.socket.encryption()
     }
 
     /// The server wants this client's connection to end.

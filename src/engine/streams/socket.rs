@@ -6,6 +6,8 @@ use std::net::{Shutdown, TcpStream};
 
 use rustls::ServerConnection;
 
+use crate::engine::encryption::Encryption;
+
 /// Capacity that an emptied output buffer keeps.
 const CAPACITY_KEPT: usize = 64 << 10;
 /// The longest TLS record with its header (RFC 8446 section 5.2): what may have been waiting for its end.
@@ -74,6 +76,10 @@ impl Socket {
 
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    pub fn encryption(&self) -> Option<Encryption> {
+        self.tls.as_deref().map(Encryption::of_tls)
     }
 
     /// Notes what epoll said.

@@ -152,6 +152,34 @@ fn opus() -> CodecSpec {
     }
 }
 
+/// Sound that a publisher sends with SSRC 1111.
+fn receiver(publication: PublicationId) -> ReceiverSpec {
+    ReceiverSpec {
+        publication,
+        mid: "0".to_owned(),
+        kind: Kind::Audio,
+        codecs: vec![opus()],
+        extensions: ExtensionIds::default(),
+        ssrcs: vec![SsrcSpec { ssrc: 1111, rtx: None }],
+        rids: Vec::new(),
+        muted: false,
+    }
+}
+
+fn sender(source: Source) -> SenderSpec {
+    SenderSpec {
+        mid: "0".to_owned(),
+        kind: Kind::Audio,
+        ssrc: 2222,
+        rtx_ssrc: 2223,
+        cname: "c".to_owned(),
+        codecs: vec![opus()],
+        extensions: ExtensionIds::default(),
+        source: Some(source),
+        preferences: pointsman_sfu::Preferences::default(),
+    }
+}
+
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(20);
     while !done() {
@@ -164,27 +192,8 @@ fn a_call_through_the_relay_needs_no_relay_socket() {
     let lab = Lab::new(|_| {});
     let (mut publisher, mut subscriber) = (lab.spec(1), lab.spec(2));
     let publication = PublicationId(7);
-    publisher.receivers.push(ReceiverSpec {
-        publication,
-        mid: "0".to_owned(),
-        kind: Kind::Audio,
-        codecs: vec![opus()],
-        extensions: ExtensionIds::default(),
-        ssrcs: vec![SsrcSpec { ssrc: 1111, rtx: None }],
-        rids: Vec::new(),
-        muted: false,
-    });
-    subscriber.senders.push(SenderSpec {
-        mid: "0".to_owned(),
-        kind: Kind::Audio,
-        ssrc: 2222,
-        rtx_ssrc: 2223,
-        cname: "c".to_owned(),
-        codecs: vec![opus()],
-        extensions: ExtensionIds::default(),
-        source: Some(Source { publication, publisher: publisher.id }),
-        preferences: pointsman_sfu::Preferences::default(),
-    });
+    publisher.receivers.push(receiver(publication));
+    subscriber.senders.push(sender(Source { publication, publisher: publisher.id }));
     lab.expect(publisher);
     lab.expect(subscriber);
     let (mut publisher, mut subscriber) = (lab.caller(1), lab.caller(2));
@@ -255,6 +264,47 @@ fn a_relay_on_another_shard_is_reached_through_the_mesh() {
     }
     assert_eq!(claimed, answered.len(), "each participant lives on one shard");
     assert_eq!(lab.sum(|shard| shard.engine.relay_sockets), 0);
+    lab.engine.stop();
+}
+
+/// RFC 8016: a client moves, and with it perhaps its relay to another shard. What it sends counts as its own at once, and what is sent to it
+/// finds it: nobody waits for the next connectivity check, which is five seconds away.
+#[test]
+fn media_follows_a_relay_to_another_shard() {
+    let lab = Lab::new(|config| config.turn.mobility = true);
+    let (mut publisher, mut subscriber) = (lab.spec(21), lab.spec(22));
+    let publication = PublicationId(9);
+    publisher.receivers.push(receiver(publication));
+    subscriber.senders.push(sender(Source { publication, publisher: publisher.id }));
+    lab.expect(publisher);
+    lab.expect(subscriber);
+    let mut callers = [21, 22].map(|id| {
+        let mut turn = TurnClient::new(Ipv4Addr::LOCALHOST.into(), lab.engine.addresses()[0]);
+        let (_, ticket) = turn.allocate_with_ticket();
+        turn.bind_channel(CHANNEL, lab.media);
+        turn.socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        (Caller { turn, peer: lab.peer(id), packets: Vec::new(), sequence: 0 }, ticket)
+    });
+    wait_until("connecting", || {
+        callers.iter_mut().for_each(|(caller, _)| caller.pump());
+        callers.iter().all(|(caller, _)| caller.peer.state() == State::Connected)
+    });
+    let mut moved = 0;
+    for round in 0..12u8 {
+        for (caller, ticket) in &mut callers {
+            *ticket = caller.turn.move_with(ticket);
+            caller.turn.socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        }
+        let (begun, body) = (Instant::now(), [round; 100]);
+        // The news goes from shard to shard; what overtakes it is lost.
+        while !callers[1].0.packets.iter().any(|packet| packet.ends_with(&body)) {
+            callers[0].0.send_media(1111, &body);
+            callers.iter_mut().for_each(|(caller, _)| caller.pump());
+            assert!(begun.elapsed() < Duration::from_secs(2), "round {round} waits for a check");
+        }
+        moved += 1;
+    }
+    assert_eq!((moved, lab.sum(|shard| shard.engine.relay_sockets)), (12, 0));
     lab.engine.stop();
 }
 

@@ -1,13 +1,16 @@
 //! Strangers: datagrams from sources that never come back. A server that keeps something of each can be filled up.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pointsman_wire::stun::attribute::Type;
 use pointsman_wire::stun::{Class, Key, Method, TransactionId, Writer};
 
 use super::super::cost::Usage;
+use super::fleet::Pacer;
 
 /// Between two datagrams' bursts, so that the server's buffer holds them.
 const BURST: u32 = 100;
@@ -50,6 +53,52 @@ pub fn run(server: SocketAddr, sources: u32, pid: Option<u32>) -> Result<Vec<Fin
         findings.push(Finding { kind, sources, kept });
     }
     Ok(findings)
+}
+
+/// Sources of a flood beside real clients, each with a socket of its own.
+const STRANGERS: u32 = 1_000;
+const TICK: Duration = Duration::from_millis(1);
+
+/// Strangers who keep sending forged requests, from a thread of their own.
+pub struct Strangers {
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<u64>,
+}
+
+impl Strangers {
+    pub fn start(server: SocketAddr, per_s: u32) -> Result<Self, String> {
+        let message = request(Method::ALLOCATE, true);
+        let open = |number: u32| -> std::io::Result<UdpSocket> {
+            let [_, _, b, c] = number.to_be_bytes();
+            let socket = UdpSocket::bind((Ipv4Addr::new(127, 251, b, c), 0))?;
+            socket.set_nonblocking(true)?;
+            socket.connect(server)?;
+            Ok(socket)
+        };
+        let sockets: Vec<UdpSocket> =
+            (1..=STRANGERS).map(open).collect::<std::io::Result<_>>().map_err(|error| format!("strangers: {error}"))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let (mut pace, mut sent) = (Pacer::new(per_s), 0_u64);
+            let mut next = sockets.iter().cycle();
+            while !told.load(Ordering::Relaxed) {
+                for _ in 0..pace.due(Instant::now()) {
+                    // What the kernel has no room for was not sent.
+                    sent += next.next().map_or(0, |socket| u64::from(socket.send(&message).is_ok()));
+                }
+                thread::sleep(TICK);
+            }
+            sent
+        });
+        Ok(Self { stop, thread })
+    }
+
+    /// Says how many requests were sent.
+    pub fn stop(self) -> Result<u64, String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| "the strangers failed".to_owned())
+    }
 }
 
 fn request(method: Method, forged: bool) -> Vec<u8> {

@@ -60,6 +60,9 @@ pub struct TurnArgs {
     /// Instead of relaying: datagrams of strangers, each from another 127.x.y.z and port. So many of each kind.
     #[arg(long, value_name = "SOURCES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     flood: u32,
+    /// While relaying: so many Allocate requests a second with a forged MESSAGE-INTEGRITY, from a thousand addresses.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    strangers: u32,
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -114,6 +117,7 @@ pub fn run(args: &TurnArgs) -> Result<(), String> {
 
     let before = usage()?;
     let (arrived_before, came_back_before) = (echo.arrived(), fleet.came_back());
+    let strangers = (args.strangers > 0).then(|| flood::Strangers::start(args.server, args.strangers)).transpose()?;
     let begin = Instant::now();
     let mut offered = 0;
     let time = Duration::from_secs(args.seconds.into());
@@ -127,6 +131,7 @@ pub fn run(args: &TurnArgs) -> Result<(), String> {
         }
     }
     let elapsed = begin.elapsed();
+    let strangers = strangers.map_or(Ok(0), flood::Strangers::stop)?;
     fleet.drive(SETTLE, None, 0)?;
     let after = usage()?;
     let report = Report {
@@ -135,6 +140,7 @@ pub fn run(args: &TurnArgs) -> Result<(), String> {
         offered,
         at_peer: echo.arrived() - arrived_before,
         at_clients: fleet.came_back() - came_back_before,
+        strangers,
         elapsed,
         idle: idle.zip(allocated),
         busy: before.zip(after),

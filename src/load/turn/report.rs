@@ -15,6 +15,8 @@ pub struct Report {
     pub offered: u64,
     pub at_peer: u64,
     pub at_clients: u64,
+    /// Forged requests that were sent meanwhile.
+    pub strangers: u64,
     /// From the first packet sent to the last.
     pub elapsed: Duration,
     /// Before the first allocation and with all of them idle.
@@ -40,6 +42,11 @@ impl Report {
         self.cpu_ns().filter(|_| self.relayed() > 0).map(|cpu| cpu as f64 / self.relayed() as f64)
     }
 
+    /// Resident memory after the packets, less that before.
+    fn rss_growth(&self) -> Option<i64> {
+        self.busy.map(|(before, after)| after.rss_bytes as i64 - before.rss_bytes as i64)
+    }
+
     fn allocations_per_s(&self) -> f64 {
         self.allocations as f64 / self.allocating.as_secs_f64().max(1e-9)
     }
@@ -60,10 +67,12 @@ impl Report {
             "offered": self.offered,
             "at_peer": self.at_peer,
             "at_clients": self.at_clients,
+            "strangers": self.strangers,
             "seconds": self.elapsed.as_secs_f64(),
             "loss": self.loss(),
             "cpu_ns": self.cpu_ns(),
             "cpu_ns_per_packet": self.cpu_ns_per_packet(),
+            "rss_growth_bytes": self.rss_growth(),
         })
         .to_string()
     }
@@ -82,11 +91,18 @@ impl fmt::Display for Report {
             self.offered,
             self.elapsed.as_secs_f64()
         )?;
+        if self.strangers > 0 {
+            let rate = self.strangers as f64 / self.elapsed.as_secs_f64().max(1e-9);
+            writeln!(f, "  while {} requests of strangers came, {rate:.0} a second", self.strangers)?;
+        }
         if let Some(loss) = self.loss() {
             writeln!(f, "  {:.2} % lost", 100.0 * loss)?;
         }
         if let Some(cpu) = self.cpu_ns_per_packet() {
             writeln!(f, "  {cpu:.0} ns CPU of the server per relayed packet")?;
+        }
+        if let Some(rss) = self.rss_growth() {
+            writeln!(f, "  {rss} bytes of memory more than before")?;
         }
         Ok(())
     }

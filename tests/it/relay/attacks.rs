@@ -179,6 +179,61 @@ fn strangers_leave_no_state() {
     alice.allocated();
 }
 
+/// Forged requests come as fast as the sender can, from a thousand addresses, while somebody relays: data goes on, so do requests, and
+/// memory stays what it was. How much it costs is told by `pointsman load turn --strangers`.
+#[test]
+fn a_flood_of_forged_requests_changes_nobodys_service() {
+    let server = Server::start();
+    let echo = peer("127.0.0.1");
+    let mut alice = server.alice();
+    alice.allocated();
+    assert_eq!(alice.bind_channel(0x4000, echo.local_addr().unwrap()), 0);
+    let run = || {
+        let mut load = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        load.args([
+            "load",
+            "turn",
+            "--user",
+            "alice",
+            "--password",
+            "wonderland",
+            "--allocations",
+            "4",
+            "--rate",
+            "400",
+            "--seconds",
+            "4",
+            "--json",
+        ]);
+        load.args(["--strangers", "100000", "--server", &server.address.to_string(), "--pid", &server.child.id().to_string()]);
+        load.stdout(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    // Buffers are as long as they get after the first one.
+    assert!(run().wait().unwrap().success());
+    let before = server.memory();
+    let flood = run();
+    let (mut there, mut tries) = (0, 0);
+    while there < 20 && tries < 400 {
+        tries += 1;
+        alice.send_channel(0x4000, b"goes on");
+        // A datagram may be lost where a socket's buffer is full of the flood.
+        if let Some((bytes, relay)) = arrives(&echo, Duration::from_millis(100)) {
+            assert_eq!(bytes, b"goes on");
+            echo.send_to(&bytes, relay).unwrap();
+            there += u32::from(alice.channel_data() == Some((0x4000, b"goes on".to_vec())));
+        }
+    }
+    assert_eq!(there, 20, "of {tries} only");
+    assert_eq!(alice.refresh(600), 0);
+    let output = flood.wait_with_output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let strangers = report["strangers"].as_u64().unwrap();
+    assert!(strangers > 10_000, "{report}");
+    let kept = server.memory().saturating_sub(before);
+    assert!(kept < 4 << 20, "{kept} bytes after {strangers} requests");
+    assert_eq!(server.metric("pointsman_turn_allocations", ""), 1);
+}
+
 #[test]
 fn answers_to_strangers_are_small() {
     let server = Server::start();

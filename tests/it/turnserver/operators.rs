@@ -103,3 +103,83 @@ fn clients_reach_neither_operators_nor_metrics_nor_databases_through_their_relay
     let listener = std::net::TcpListener::bind((ip, 0)).unwrap();
     assert_eq!(connect(listener.local_addr().unwrap()).code(), 0);
 }
+
+/// Who comes by telnet, as to coturn, is told where to go, whether they wait for a greeting or type.
+#[test]
+fn telnet_is_answered_by_a_pointer() {
+    let world = World::new();
+    let more = format!("cli-ip={}\ncli-password=hush\n", world.ip);
+    let server = world.start(&format!("{ALICE}allow-loopback-peers\n{more}"), &[]);
+    for typed in ["", "ps\r\n", "\u{ff}\u{fd}"] {
+        let mut stream = TcpStream::connect(server.world.at(5766)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(typed.as_bytes()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        assert!(said.contains("pointsman ctl --config FILE turn list"), "{typed:?}: {said:?}");
+    }
+    assert!(get(server.world.at(5766), "/api/v1/turn/allocations").starts_with("HTTP/1.1 401"));
+}
+
+/// An authority's challenge is sent on to who answers it; other pages are not there, and say what is.
+#[test]
+fn challenges_are_sent_on_and_pages_are_not_there() {
+    let server = World::new().start(&format!("{ALICE}no-cli\nacme-redirect=http://acme.test/challenges/\n"), &[]);
+    let challenge = get(server.world.at(3478), "/.well-known/acme-challenge/Abc_123-x");
+    assert!(challenge.starts_with("HTTP/1.1 301"), "{challenge}");
+    assert!(challenge.contains("location: http://acme.test/challenges/Abc_123-x\r\n"), "{challenge}");
+    assert!(get(server.world.at(3478), "/.well-known/acme-challenge/a%0d%0ab").starts_with("HTTP/1.1 404"));
+    let page = get(server.world.at(3478), "/login");
+    assert!(page.starts_with("HTTP/1.1 404") && page.contains("pointsman ctl turn"), "{page}");
+}
+
+#[test]
+fn metrics_are_served_over_tls_if_they_are_to_be() {
+    let world = World::new();
+    let (cert, key) = crate::relay::certificate(world.folder.path());
+    let more = format!(
+        "prometheus\nprometheus-address={}\nprometheus-tls\nprometheus-cert={}\nprometheus-key={}\n",
+        world.ip,
+        cert.display(),
+        key.display()
+    );
+    let server = world.start(&format!("{ALICE}no-cli\n{more}"), &[]);
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut connection = rustls::ClientConnection::new(crate::relay::client::tls_config(), name).unwrap();
+    let mut stream = TcpStream::connect(server.world.at(9641)).unwrap();
+    let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+    tls.write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    // A server that ends without close_notify is an error that matters to nobody here.
+    let _ = tls.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("turn_total_allocations"), "{answer}");
+    let mut plain = TcpStream::connect(server.world.at(9641)).unwrap();
+    plain.write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!String::from_utf8_lossy(&answer).contains("turn_total"), "nothing in the clear");
+}
+
+/// A key that a password opens serves TLS.
+#[test]
+fn an_encrypted_key_is_opened_with_its_password() {
+    let world = World::new();
+    let (cert, key) = crate::relay::certificate(world.folder.path());
+    let sealed = world.path("sealed.pem");
+    let made = Command::new("openssl")
+        .args(["pkcs8", "-topk8", "-v2", "aes256", "-passout", "pass:sesame", "-in"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&sealed)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made));
+    let lines = |password: &str| format!("{ALICE}{LOOPBACK_PEERS}cert={}\npkey={}\n{password}", cert.display(), sealed.display());
+    let file = world.write(&lines(""));
+    let refused = pointsman().arg("turnserver").arg("-c").arg(&file).output().unwrap();
+    assert!(!refused.status.success() && text(&refused).contains("sealed.pem: is encrypted"), "{}", text(&refused));
+    let server = world.start(&lines("pkey-pwd=sesame\n"), &[]);
+    let mut alice = Client::tls(server.world.at(5349), "alice", "wonderland");
+    relays(&mut alice, &peer(&server.world.ip.to_string()));
+    assert!(!server.log().contains("sesame"));
+}

@@ -2,6 +2,7 @@
 //
 // Options: `tries` (what depends on timing may be repeated), `beyond` (why Debian's coturn 4.6 does not pass: only we are asked).
 import { createHmac } from "node:crypto";
+import fs from "node:fs";
 import { HOSTS } from "./world.mjs";
 
 const UCLIENT = "turnutils_uclient";
@@ -80,6 +81,7 @@ function lengths_and_shapes() {
     ["TLS on the plain port", UCLIENT, ["-t", "-S", "-p", "3478", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5)],
     ["DTLS on the plain port", UCLIENT, ["-S", "-p", "3478", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5)],
     ["TCP on the TLS port", UCLIENT, ["-t", "-p", "5349", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5)],
+    ["UDP on the alternative port", UCLIENT, ["-p", "3479", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5)],
     ["UDP on the TLS port", UCLIENT, ["-p", "5349", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5)],
     ["the certificate is the configured one", UCLIENT, ["-t", "-S", "-E", "${cert}", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5)],
     ["the client chooses the cipher", UCLIENT, ["-t", "-S", "-F", "ECDHE-RSA-AES128-GCM-SHA256", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5)],
@@ -96,6 +98,7 @@ function moving() {
     ["mobility: ten clients", UCLIENT, ["-M", "-c", "-m", "10", "-n", "50", ...V4, ...LOGIN, "127.0.0.1"], all(500), { tries: 3 }],
     ["mobility: both families", UCLIENT, ["-M", "-Z", "-e", "127.0.0.1", ...LOGIN, "127.0.0.1"], all(5)],
     ["mobility: TCP", UCLIENT, ["-M", "-t", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5), { tries: 3, beyond: broken }],
+    ["mobility: RFC 6062", UCLIENT, ["-M", "-T", "-n", "10", "-m", "2", "-l", "170", ...LOGIN, "127.0.0.1"], even, { tries: 3, beyond: broken }],
     ["mobility: TLS", UCLIENT, ["-M", "-t", "-S", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5), { tries: 3, beyond: broken }],
   ];
 }
@@ -163,6 +166,21 @@ export const WORLDS = {
     database: [["-s", "first", "-r", "example.org"], ["-s", "second", "-r", "example.org"]],
     rows: ["first", "second"].map((secret) => [`the ${secret} of two secrets`, UCLIENT, ["-c", ...V4, "-u", "user", "-W", secret, "127.0.0.1"], all(5)]),
   },
+  "access tokens": {
+    lines: [...LOOPBACK, "lt-cred-mech", "oauth", "server-name=blackdow.carleon.gov", "realm=north.gov"],
+    database: [["-l"]],
+    // The client makes its tokens with the keys that coturn's own examples have.
+    sql: () => fs.readFileSync("/usr/share/coturn/testsqldbsetup.sql", "utf8").split("\n").filter((line) => line.includes(" oauth_key ")),
+    rows: Object.entries({ UDP: [], TLS: ["-t", "-S"] }).map(([transport, flags]) => [`RFC 7635: ${transport}`, UCLIENT, ["-J", ...flags, "-c", ...V4, "127.0.0.1"], all(5)]),
+  },
+  "realms by origin": {
+    lines: [...LOOPBACK, "lt-cred-mech", "check-origin-consistency"],
+    database: [["-O", "-o", "http://crinna.org:80", "-r", "crinna.org"], ["-a", "-u", "gorst", "-r", "crinna.org", "-p", "hero"]],
+    rows: [
+      ["ORIGIN chooses the realm", UCLIENT, ["-o", "http://crinna.org:80", "-u", "gorst", "-w", "hero", "-c", ...V4, "127.0.0.1"], all(5)],
+      ["without ORIGIN the user is nobody", UCLIENT, ["-u", "gorst", "-w", "hero", "-c", ...V4, "127.0.0.1"], refused],
+    ],
+  },
   "no authentication": { lines: [...LOOPBACK, "no-auth"], rows: [["anyone relays", UCLIENT, ["-c", ...V4, "127.0.0.1"], all(5)]] },
   "separator": { lines: [...LOOPBACK, ...SECRET, "rest-api-separator=!"], rows: [["REST with another separator", UCLIENT, ["-C", "!", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5)]] },
   "NAT discovery": {
@@ -173,6 +191,7 @@ export const WORLDS = {
       ["RFC 5780: mapping and filtering", NAT, ["-m", "-f", "-L", HOSTS.client, HOSTS.server], says(/Endpoint Independent Mapping/, /Endpoint Independent Filtering/)],
       ["RFC 5780: PADDING", NAT, ["-m", "-P", "-L", HOSTS.client, HOSTS.server], says(/Endpoint Independent Mapping/)],
       ["RFC 5780: hairpin", NAT, ["-H", "-L", HOSTS.client, HOSTS.server], says(/hairpin/i)],
+      ["RFC 5780: two clients behind one NAT do not collide", NAT, ["-c", "-L", HOSTS.client, "-A", HOSTS.second, HOSTS.server], says(/collision/i)],
     ],
   },
   "user quota": { lines: [...LOOPBACK, ...SECRET, "user-quota=3"], rows: [["user-quota", UCLIENT, ["-m", "8", "-c", ...V4, ...LOGIN, "127.0.0.1"], is_refused(486)]] },
@@ -211,6 +230,7 @@ export const WORLDS = {
     lines: [...LOOPBACK, ...SECRET, "CA-file=${cert}"],
     rows: [
       ["TLS with one", UCLIENT, ["-t", "-S", "-i", "${cert}", "-k", "${key}", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5)],
+      ["DTLS with one", UCLIENT, ["-S", "-i", "${cert}", "-k", "${key}", "-c", ...V4, ...LOGIN, "127.0.0.1"], all(5), { tries: 2 }],
       ["TLS without one is refused", UCLIENT, ["-t", "-S", "-c", ...V4, ...LOGIN, "127.0.0.1"], (run) => (all(5)(run) ? null : "it was served"), { ms: 20_000 }],
     ],
   },

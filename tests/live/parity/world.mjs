@@ -38,9 +38,10 @@ function run(command, args, ms) {
 let count = 0;
 
 export class World {
-  /** `lines`: of turnserver.conf, after the usual ones; `${cert}` and `${key}` in them are files. `users`: calls of turnadmin before the start. */
-  constructor({ lines, address = "127.0.0.1", database = [] }) {
-    Object.assign(this, { lines, address, database, space: `pmpar${process.pid}n${count++}` });
+  /** `lines`: of turnserver.conf, after the usual ones; `${cert}` and `${key}` in them are files. `database`: calls of turnadmin before the
+   * start; `sql`: statements for what it cannot write. */
+  constructor({ lines, address = "127.0.0.1", database = [], sql = () => [] }) {
+    Object.assign(this, { lines, address, database, sql, space: `pmpar${process.pid}n${count++}` });
     this.children = [];
   }
 
@@ -55,6 +56,8 @@ export class World {
       "-keyout", this.key, "-out", this.cert], { stdio: "ignore" });
     this.#file();
     for (const args of this.database) await this.#admin(args);
+    const statements = this.sql().join("\n");
+    if (statements) execFileSync("python3", ["-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])", `${this.dir}/turndb`, statements]);
     const [command, args] = subject("turnserver", ["-c", `${this.dir}/turnserver.conf`]);
     this.server = this.#spawn(command, args);
     this.#spawn("turnutils_peer", ["-L", "127.0.0.1", "-L", "::1", "-L", HOSTS.client]);

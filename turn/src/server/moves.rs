@@ -2,7 +2,7 @@
 
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{FiveTuple, Protocol, ShardId};
-use pointsman_wire::stun::attribute::Type;
+use pointsman_wire::stun::attribute::{Family, Type};
 use pointsman_wire::stun::{Message, Method};
 
 use super::Server;
@@ -229,12 +229,12 @@ impl Server {
         });
         allocation.relays = [None, None];
         let transaction = message.transaction_id();
-        Some(ShardMessage::Moved(Box::new(Moved { allocation, relays, client, transaction, style, lifetime_s })))
+        Some(ShardMessage::Moved(Box::new(Moved { from: self.shard, allocation, relays, client, transaction, style, lifetime_s })))
     }
 
     /// An allocation comes from another shard.
     fn move_in(&mut self, now: Now, moved: Moved) {
-        let Moved { mut allocation, relays, client, transaction, style, lifetime_s } = moved;
+        let Moved { from, mut allocation, relays, client, transaction, style, lifetime_s } = moved;
         let question = Question { client, method: Method::REFRESH, id: transaction };
         let (key, transport) = (allocation.key, allocation.transport);
         // Its client found something else meanwhile, or this shard is full.
@@ -266,6 +266,7 @@ impl Server {
             self.rotate_ticket(index, previous);
             self.stats.moves_total += 1;
             self.note(index, NoteKind::Moved);
+            self.media_follows(now, index, from);
         }
         let ticket = self.allocations.get(index as usize).filter(|_| !refused && lifetime_s > 0).and_then(|a| a.tickets.current);
         let decided = match refused {
@@ -273,6 +274,17 @@ impl Server {
             false => self.accept_refresh(question, key, style, lifetime_s, ticket),
         };
         self.queue_reply(decided);
+    }
+
+    /// Our media must send what is for this allocation's client to this shard from now on, and not to the one that had it. Who sends
+    /// media binds a channel for it.
+    fn media_follows(&mut self, now: Now, index: u32, from: ShardId) {
+        let Some(allocation) = self.allocations.get(index as usize) else { return };
+        for media in allocation.media_channels(now.mono) {
+            if let Some(own) = allocation.relay(Family::of(&media.ip())) {
+                self.outputs.push_back(Output::MediaFollows { relayed: own.shown, media, from });
+            }
+        }
     }
 
     /// The other shard did not have it. Perhaps it is here by now: a client may repeat itself.

@@ -183,6 +183,31 @@ fn a_ticket_of_another_shard_brings_the_allocation_over() {
     assert_eq!((new.ledger.allocations(REALM), new.ledger.ports_in_use(Family::V4), new.open.len()), (0, 0, 0));
 }
 
+#[test]
+fn our_media_is_told_where_a_client_of_its_went() {
+    const MEDIA: &str = "198.51.100.1:3478";
+    let config = || Config { lazy_relays: true, media: vec![MEDIA.parse().unwrap()], ..mobile() };
+    let mut old = World::on_shard(config(), 0);
+    let mut new = World::with_ledger(config(), Arc::clone(&old.ledger), 2);
+    let mut alice = Client::new("203.0.113.1:1000");
+    let answer = old.allocate(&mut alice, |writer| _ = writer.attribute(Type::MOBILITY_TICKET, &[]));
+    let (ticket, relayed) = (ticket_of(&answer), relayed(&answer)[0]);
+    assert_eq!(old.bind_channel(&mut alice, 0x4001, MEDIA), 0);
+    assert_eq!(old.bind_channel(&mut alice, 0x4002, PEER), 0);
+    let mut moved = elsewhere(&alice, "203.0.113.200:7");
+    moved.nonce = new.nonce_for(&moved);
+    let id = new.next_id();
+    let refresh = moved.sign(Method::REFRESH, id, &|writer| _ = writer.attribute(Type::MOBILITY_TICKET, &ticket));
+    new.client_sends(moved.path, &refresh);
+    carry(&mut new, &mut old);
+    carry(&mut old, &mut new);
+    let media = MEDIA.parse().unwrap();
+    let told: Vec<_> = new.others.iter().filter(|output| matches!(output, Output::MediaFollows { .. })).collect();
+    assert_eq!(told, [&Output::MediaFollows { relayed, media, from: ShardId(0) }], "not of other peers");
+    let now = new.now;
+    assert!(matches!(new.server.handle_media_datagram(now, relayed, media, 5), Verdict::ToClient { client, .. } if client == moved.path));
+}
+
 /// Shows a ticket of shard `via`'s making at a new address that leads to shard `to`: the answer, once all shards have said their say.
 fn shown_at(shards: &mut [World], to: usize, client: &mut Client, ticket: &[u8]) -> Vec<u8> {
     client.nonce = shards[to].nonce_for(client);

@@ -136,6 +136,7 @@ impl World {
                 | Output::CloseConnection { .. }
                 | Output::CloseClient { .. }
                 | Output::MoveClient { .. }
+                | Output::MediaFollows { .. }
                 | Output::ToShard { .. }
                 | Output::Note(_)) => self.others.push(other),
             }
