@@ -10,6 +10,7 @@ fn facts(entry: bool, frame: Frame) -> Facts {
         entry,
         payload: Span { at: 12, len: 1 },
         carried: Carried::NONE,
+        allocation: Span::NONE,
         picture_id: None,
         tl0_index: None,
         frame,

@@ -493,6 +493,14 @@ impl Stream {
         frame.collect()
     }
 
+    /// A keyframe that says how large its picture is (RFC 6386 section 9.1).
+    pub fn keyframe_of(&mut self, packets: usize, width: u16, height: u16) -> Vec<Packet> {
+        let mut frame = self.frame(true, packets);
+        let ([w0, w1], [h0, h1]) = (width.to_le_bytes(), height.to_le_bytes());
+        frame[0].payload[5..15].copy_from_slice(&[0, 0, 0, 0x9D, 0x01, 0x2A, w0, w1, h0, h1]);
+        frame
+    }
+
     /// 20 ms of sound.
     pub fn sound(&mut self) -> Packet {
         self.timestamp = self.timestamp.wrapping_add(960);
@@ -522,6 +530,7 @@ pub const RID: u8 = 10;
 pub const REPAIRED: u8 = 11;
 pub const LEVEL: u8 = 1;
 pub const TWCC: u8 = 3;
+pub const ALLOCATION: u8 = 12;
 pub const MID_DOWN: u8 = 9;
 pub const LEVEL_DOWN: u8 = 2;
 pub const TWCC_DOWN: u8 = 5;
@@ -556,6 +565,7 @@ pub fn video_in(publication: u64, mid: &str, rids: &[&str]) -> ReceiverSpec {
             rid: Some(RID),
             repaired_rid: Some(REPAIRED),
             transport_cc: Some(TWCC),
+            video_layers_allocation: Some(ALLOCATION),
             ..ExtensionIds::default()
         },
         ssrcs: Vec::new(),

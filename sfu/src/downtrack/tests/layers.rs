@@ -127,6 +127,7 @@ impl Desk {
             entry: false,
             payload: Span { at: 0, len: payload_len as u16 },
             carried: Carried { dependency_descriptor: Span { at: payload_len as u16, len: descriptor_len as u16 }, ..Carried::NONE },
+            allocation: Span::NONE,
             picture_id: None,
             tl0_index: None,
             frame: Frame::WHOLE,
