@@ -99,11 +99,10 @@ impl Selector {
         if frame.start && newest {
             // The subscriber must have what the frame itself needs.
             let lower = LayerId { spatial: frame.spatial.saturating_sub(1), temporal: frame.temporal };
-            let near = match frame.needs_lower && frame.spatial > 0 {
-                true => self.decodable.contains(lower),
-                false => frame.temporal <= self.within.temporal + 1,
-            };
-            let follows = entry || frame.anew && near || !frame.present.within(self.decodable).is_empty();
+            let has_lower = !frame.needs_lower || frame.spatial == 0 || self.decodable.contains(lower);
+            let near = frame.temporal <= self.within.temporal + 1 || frame.needs_lower;
+            let known = frame.anew && near || !frame.present.within(self.decodable).is_empty();
+            let follows = entry || has_lower && known;
             let decodable = if follows { self.decodable.and(frame.switching) } else { self.decodable };
             self.within = self.best(decodable);
             if frame.present.contains(self.within) {

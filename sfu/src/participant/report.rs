@@ -142,7 +142,10 @@ impl Participant {
         let known = self.clock_distance.map_or(distance, |known| known + (distance - known).clamp(-i128::MAX, DRIFT_US));
         self.clock_distance = Some(known);
         let unix = Duration::from_micros(u64::try_from(sent_us + known).ok()?);
-        Some((receiver.publication, layer, ReferenceTime { unix, timestamp, ahead_us: i64::try_from(known).ok() }))
+        // Their NTP time counts from 1900.
+        let epoch_us = i128::from(NtpTime::from_unix(Duration::ZERO).0 >> 32) * 1_000_000;
+        let ahead_us = i64::try_from(known + epoch_us).ok();
+        Some((receiver.publication, layer, ReferenceTime { unix, timestamp, ahead_us }))
     }
 
     /// Report blocks of the client on our streams.

@@ -521,10 +521,12 @@ impl Stream {
 pub const VP8: u8 = 96;
 pub const RTX: u8 = 97;
 pub const OPUS: u8 = 111;
+pub const RED: u8 = 63;
 /// Payload types of subscribers differ from publishers'.
 pub const VP8_DOWN: u8 = 100;
 pub const RTX_DOWN: u8 = 101;
 pub const OPUS_DOWN: u8 = 109;
+pub const RED_DOWN: u8 = 110;
 pub const MID: u8 = 4;
 pub const RID: u8 = 10;
 pub const REPAIRED: u8 = 11;
@@ -548,7 +550,7 @@ fn check(local: &IceCredentials, remote: &IceCredentials) -> Vec<u8> {
     space[..len].to_vec()
 }
 
-fn codec(codec: Codec, payload_type: u8, rtx: Option<u8>) -> CodecSpec {
+pub fn codec(codec: Codec, payload_type: u8, rtx: Option<u8>) -> CodecSpec {
     let video = codec.kind() == Kind::Video;
     let clock_rate = if video { 90_000 } else { 48_000 };
     CodecSpec { payload_type, codec, clock_rate, rtx, nack: video, pli: video, fir: false, transport_cc: true, remb: false }
