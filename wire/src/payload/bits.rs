@@ -22,7 +22,7 @@ impl<'a> BitsMut<'a> {
     pub fn put(&mut self, count: u32, value: u32) -> Option<()> {
         for bit in (0..count).rev() {
             let byte = self.bytes.get_mut(self.at / 8)?;
-            if self.at % 8 == 0 {
+            if self.at.is_multiple_of(8) {
                 *byte = 0;
             }
             *byte |= ((value >> bit & 1) as u8) << (7 - self.at % 8);
