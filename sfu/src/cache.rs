@@ -87,6 +87,7 @@ mod tests {
             entry: true,
             payload,
             carried: Carried::NONE,
+            allocation: Span::NONE,
             picture_id: None,
             tl0_index: None,
             frame: crate::facts::Frame::WHOLE,

@@ -6,6 +6,7 @@ use crate::bandwidth::BandwidthConfig;
 use crate::budget::BudgetConfig;
 use crate::feedback::nack::NackConfig;
 use crate::feedback::twcc::TwccConfig;
+use crate::redundancy::RedundancyConfig;
 use crate::speakers::SpeakersConfig;
 use crate::transport::TransportConfig;
 
@@ -76,6 +77,8 @@ pub struct Config {
     pub twcc: TwccConfig,
     /// How each participant's bandwidth is shared among what it receives.
     pub budget: BudgetConfig,
+    /// When sound is sent more than once.
+    pub redundancy: RedundancyConfig,
     /// Who is heard, and who counts as speaking.
     pub speakers: SpeakersConfig,
     /// Of each participant's ICE, DTLS and SRTP.
@@ -117,6 +120,7 @@ impl Default for Config {
             nack: NackConfig::default(),
             twcc: TwccConfig::default(),
             budget: BudgetConfig::default(),
+            redundancy: RedundancyConfig::default(),
             speakers: SpeakersConfig::default(),
             transport: TransportConfig::default(),
         }

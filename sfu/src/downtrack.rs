@@ -8,6 +8,8 @@
 mod header;
 mod probe;
 mod replay;
+mod revised;
+mod sound;
 
 use std::time::{Duration, Instant};
 
@@ -21,9 +23,11 @@ use crate::publication::Publication;
 use crate::selector::{Choice, Selector};
 use crate::sequencer::{Sent, Sequencer};
 use crate::srtp::{Outbound, SrtpError};
-use crate::{Codec, CodecSpec, Config, DropReason, Facts, Kind, LayerId, Preferences, SenderSpec};
+use crate::{Carried, Codec, CodecSpec, Config, DropReason, Facts, Kind, LayerId, Preferences, SenderSpec};
 use header::{Stamps, Template};
 use replay::{Pending, Replay};
+use revised::Revised;
+use sound::{Form, Sound};
 
 pub use replay::REPLAY_INTERVAL;
 
@@ -38,6 +42,9 @@ pub struct Downtrack {
     frame: FrameMunger,
     sequencer: Sequencer,
     template: Template,
+    sound: Sound,
+    /// Decode targets that the subscriber was told of last.
+    targets_told: u32,
     /// What the codec of the last packet is here.
     format: Option<(Codec, Option<CodecSpec>)>,
     /// Counts sources and whatever else makes what was sent before unrepeatable.
@@ -64,6 +71,8 @@ pub struct Downtrack {
 pub struct Planned {
     pub numbers: Numbers,
     pub payload_type: u8,
+    form: Form,
+    revised: Revised,
     /// Before protection, without padding added for equal size.
     pub len: usize,
     /// Padding may be added: what is written is never written again under the same number.
@@ -83,6 +92,17 @@ pub struct Numbers {
     pub frame_number: u16,
     /// Of the last packet of a picture, as the subscriber gets it.
     pub marker: bool,
+    /// Decode targets that the packet must name in the place of what came with it; 0: none.
+    pub targets: u32,
+}
+
+/// A packet, and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    pub publication: &'a Publication,
+    pub layer: u8,
+    pub facts: &'a Facts,
+    pub packet: &'a [u8],
 }
 
 /// What a sender report says (RFC 3550 section 6.4.1).
@@ -127,6 +147,8 @@ impl Downtrack {
             frame: FrameMunger::default(),
             sequencer: Sequencer::new(packets, now),
             template: template(&spec),
+            sound: Sound::new(&spec),
+            targets_told: 0,
             format: None,
             source: 0,
             same_source: false,
@@ -151,6 +173,9 @@ impl Downtrack {
     /// Takes over a changed description. SSRCs stay; the source is the caller's to change.
     pub fn update(&mut self, spec: SenderSpec) {
         self.template = template(&spec);
+        let copies = self.sound.copies;
+        self.sound = Sound::new(&spec);
+        self.sound.copies = copies;
         self.format = None;
         self.source = self.source.wrapping_add(1);
         self.spec = spec;
@@ -190,6 +215,16 @@ impl Downtrack {
         if wanted.is_none() {
             self.stop_replay();
         }
+    }
+
+    /// So many packets of sound go along with the one after them, where the subscriber can take them.
+    pub fn set_copies(&mut self, copies: u8) {
+        self.sound.copies = copies;
+    }
+
+    /// How often a packet of it is sent.
+    pub fn times_sent(&self) -> u32 {
+        1 + if self.sound.makes_red() { u32::from(self.sound.copies) } else { 0 }
     }
 
     /// What was set last.
@@ -232,7 +267,8 @@ impl Downtrack {
             ours = false;
         }
         self.selector.retarget(publication.offer());
-        if facts.payload.is_none() {
+        let source = Source { publication, layer: fresh.layer, facts, packet: fresh.packet.bytes() };
+        if facts.payload.is_none() || self.sound.form(&source, &format).len(facts) == 0 {
             if ours {
                 self.rtp.skip(facts.sequence);
             }
@@ -270,11 +306,12 @@ impl Downtrack {
             span if span.is_none() => 0,
             span => self.frame.forward(span.of(fresh.packet.bytes())),
         };
-        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker };
+        let targets = self.targets_to_name(&source);
+        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker, targets };
         if format.nack {
             self.record(now.mono, fresh.layer, facts, numbers);
         }
-        Ok(Some(self.planned(facts, numbers, &format, None)))
+        Ok(Some(self.planned(&source, numbers, &format, None)))
     }
 
     /// Finds what was sent as `out_sequence`, to be sent again. `quiet` is one round trip.
@@ -284,7 +321,7 @@ impl Downtrack {
         publication: &'a Publication,
         out_sequence: u16,
         quiet: Duration,
-    ) -> Result<(Planned, &'a Facts, &'a crate::PacketRef), DropReason> {
+    ) -> Result<(Planned, Source<'a>), DropReason> {
         let sequence = self.rtp.extend(out_sequence).ok_or(DropReason::OutOfRange)?;
         let sent = self.sequencer.resend(now.mono, out_sequence, quiet).map_err(|_| DropReason::ResentJustNow)?;
         let current = self.selector.stream().ok_or(DropReason::NotCached)?;
@@ -292,9 +329,9 @@ impl Downtrack {
         let guess = self.rtp.in_sequence(sequence);
         let (layer, wanted, numbers) = match sent {
             Some(sent) if sent.source == self.source => {
-                let Sent { sequence: low, timestamp, picture_id, frame_number, tl0_index, layer, marker, source: _ } = sent;
+                let Sent { sequence: low, timestamp, picture_id, frame_number, tl0_index, layer, marker, targets, source: _ } = sent;
                 let near = publication.newest(layer).ok_or(DropReason::NotCached)?;
-                let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker };
+                let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker, targets };
                 (layer, extend_low(low, near), Some(numbers))
             }
             Some(_) => return Err(DropReason::NotCached),
@@ -307,15 +344,16 @@ impl Downtrack {
             return Err(DropReason::NotCached);
         }
         let format = self.format(facts.codec).ok_or(DropReason::NoCodec)?;
+        let source = Source { publication, layer, facts, packet: packet.bytes() };
         let numbers = match numbers {
             Some(numbers) => numbers,
-            None => self.numbers_late(now, layer, facts, packet.bytes(), sequence).ok_or(DropReason::NotCached)?,
+            None => self.numbers_late(now, &source, sequence).ok_or(DropReason::NotCached)?,
         };
         let rtx = format.rtx.map(|payload_type| {
             self.rtx_sequence += 1;
             (payload_type, self.rtx_sequence)
         });
-        Ok((self.planned(facts, numbers, &format, rtx), facts, packet))
+        Ok((self.planned(&source, numbers, &format, rtx), source))
     }
 
     /// Writes a planned packet into `out` and returns its length on the wire.
@@ -324,10 +362,10 @@ impl Downtrack {
         outbound: &Outbound,
         out: &mut [u8],
         planned: &Planned,
-        facts: &Facts,
-        packet: &[u8],
+        source: &Source<'_>,
         departure: Departure,
     ) -> Result<usize, SrtpError> {
+        let Source { facts, packet, .. } = *source;
         let Departure { transport_sequence, unix, padding } = departure;
         let numbers = &planned.numbers;
         let (ssrc, sequence) = match planned.rtx {
@@ -341,13 +379,26 @@ impl Downtrack {
         fixed[4..8].copy_from_slice(&numbers.timestamp.to_be_bytes());
         fixed[8..12].copy_from_slice(&ssrc.to_be_bytes());
         let stamps = Stamps { transport_sequence, unix, frame_number: numbers.frame_number };
-        let header_len = self.template.write(out, packet, &facts.carried, &stamps);
-        let payload = facts.payload.of(packet);
-        let mut head = [0; HEAD_LEN_MAX];
-        let (head_len, taken) = compose_head(&mut head, planned, facts, payload);
+        let header_len = self.template.write(out, packet, &facts.carried, &planned.revised, &stamps);
+        let roll_overs = (sequence >> 16) as u32;
         self.packets = self.packets.wrapping_add(u32::from(planned.rtx.is_none()));
-        self.octets = self.octets.wrapping_add(payload.len() as u32);
-        outbound.protect_rtp((sequence >> 16) as u32, out, header_len, &head[..head_len], &payload[taken..], padding)
+        self.octets = self.octets.wrapping_add(planned.form.len(facts) as u32);
+        let payload = match &planned.form {
+            Form::Whole => facts.payload.of(packet),
+            Form::Newest(span) => span.of(packet),
+            Form::Redundant { earlier, .. } => {
+                let head = self.sound.compose(source, earlier).ok_or(SrtpError::NoSpace)?;
+                return outbound.protect_rtp(roll_overs, out, header_len, head.bytes(), facts.payload.of(packet), padding);
+            }
+        };
+        let mut head = [0; HEAD_LEN_MAX];
+        let (mut head_len, mut taken) = compose_head(&mut head, planned, facts, payload);
+        if planned.form == Form::Whole
+            && let Some(len) = self.sound.rename(facts, payload, &mut head[head_len..])
+        {
+            (head_len, taken) = (head_len + len, len);
+        }
+        outbound.protect_rtp(roll_overs, out, header_len, &head[..head_len], &payload[taken..], padding)
     }
 
     /// The layer of which a keyframe must be asked for now, if any: at once, and then again and again until it comes. None is asked for
@@ -395,6 +446,7 @@ impl Downtrack {
 
     fn start_anew(&mut self) {
         self.selector.reset();
+        self.targets_told = 0;
         self.stop_replay();
         self.source = self.source.wrapping_add(1);
     }
@@ -442,28 +494,39 @@ impl Downtrack {
         Some(self.rtp.out_timestamp(old.timestamp.wrapping_add(between).wrapping_add(since_report)))
     }
 
-    fn numbers_late(&mut self, now: Now, layer: u8, facts: &Facts, packet: &[u8], sequence: u64) -> Option<Numbers> {
+    fn numbers_late(&mut self, now: Now, source: &Source<'_>, sequence: u64) -> Option<Numbers> {
+        let &Source { layer, facts, packet, .. } = source;
         let timestamp = self.rtp.timestamp_late(facts.timestamp)?;
         let (picture_id, tl0_index) = self.picture.forward(facts.picture_id, facts.tl0_index);
         let frame_number = self.frame.forward(facts.carried.dependency_descriptor.of(packet));
-        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker: facts.marker };
+        let targets = self.targets_to_name(source);
+        let numbers = Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker: facts.marker, targets };
         self.record(now.mono, layer, facts, numbers);
         Some(numbers)
     }
 
     fn record(&mut self, now: Instant, layer: u8, facts: &Facts, numbers: Numbers) {
-        let Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker } = numbers;
+        let Numbers { sequence, timestamp, picture_id, tl0_index, frame_number, marker, targets } = numbers;
         let low = facts.sequence as u32;
-        let sent = Sent { sequence: low, timestamp, picture_id, frame_number, tl0_index, layer, marker, source: self.source };
+        let sent = Sent { sequence: low, timestamp, picture_id, frame_number, tl0_index, layer, marker, targets, source: self.source };
         self.sequencer.record(now, sequence as u16, sent);
     }
 
-    fn planned(&self, facts: &Facts, numbers: Numbers, format: &CodecSpec, rtx: Option<(u8, u64)>) -> Planned {
-        let len = self.template.header_len(&facts.carried) + usize::from(facts.payload.len);
-        let may_pad = !(format.nack && format.rtx.is_none());
+    fn planned(&self, source: &Source<'_>, numbers: Numbers, format: &CodecSpec, rtx: Option<(u8, u64)>) -> Planned {
+        let facts = source.facts;
+        let form = self.sound.form(source, format);
+        let revised =
+            if is_repeated(format) || facts.carried == Carried::NONE { Revised::NONE } else { Revised::new(source, numbers.targets) };
+        let len = self.template.header_len(&facts.carried, &revised) + form.len(facts);
+        let may_pad = !is_repeated(format);
         match rtx {
-            Some((payload_type, sequence)) => Planned { numbers, payload_type, len: len + OSN_LEN, may_pad, rtx: Some(sequence) },
-            None => Planned { numbers, payload_type: format.payload_type, len, may_pad, rtx: None },
+            Some((payload_type, sequence)) => {
+                Planned { numbers, payload_type, form, revised, len: len + OSN_LEN, may_pad, rtx: Some(sequence) }
+            }
+            None => {
+                let payload_type = self.sound.payload_type(&form).unwrap_or(format.payload_type);
+                Planned { numbers, payload_type, form, revised, len, may_pad, rtx: None }
+            }
         }
     }
 
@@ -474,7 +537,10 @@ impl Downtrack {
         {
             return format;
         }
-        let format = self.spec.codecs.iter().find(|format| format.codec == codec).copied();
+        // RED that was not negotiated goes as what is in it.
+        let inside = (codec == Codec::Red).then_some(Codec::Opus);
+        let of = |codec: Codec| self.spec.codecs.iter().find(|format| format.codec == codec).copied();
+        let format = of(codec).or_else(|| of(inside?));
         self.format = Some((codec, format));
         format
     }
@@ -483,13 +549,18 @@ impl Downtrack {
 /// Where a lost packet is sent again under its own number, it must be the same to the last bit: the same number with other content breaks
 /// AES-GCM (RFC 7714 section 8.1). So nothing in it may depend on when it is sent.
 fn template(spec: &SenderSpec) -> Template {
-    let repeated = spec.codecs.iter().any(|format| format.nack && format.rtx.is_none());
+    let repeated = spec.codecs.iter().any(is_repeated);
     let mut ids = spec.extensions;
     if repeated {
         ids.transport_cc = None;
         ids.abs_send_time = None;
     }
     Template::new(&ids, &spec.mid)
+}
+
+/// A lost packet is sent again under its own number.
+fn is_repeated(format: &CodecSpec) -> bool {
+    format.nack && format.rtx.is_none()
 }
 
 /// Puts what stands before the untouched part of the payload into `head`. Returns its length and how many bytes of the payload it

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pointsman_wire::net::{FiveTuple, ShardId};
 
-use crate::{Facts, Levels, PacketRef, ParticipantId, PublicationId, RoomId};
+use crate::{Facts, Layout, Levels, PacketRef, ParticipantId, PublicationId, RoomId};
 
 /// Lent by the engine for one turn of the loop.
 ///
@@ -42,6 +42,9 @@ pub enum MeshMessage {
     KeyframeWanted { publication: PublicationId, layer: u8 },
     /// The publisher's sender report for a layer.
     Reference { publication: PublicationId, layer: u8, reference: ReferenceTime },
+    /// What the publisher's shard knows of a publication's layers, whether they are sent or not: when another shard attaches, and when the SDP
+    /// changes.
+    Layout { publication: PublicationId, layout: Layout },
     /// The loudest of a room's voices that live on `shard`.
     Levels { room: RoomId, shard: ShardId, levels: Levels },
 }
@@ -64,4 +67,6 @@ pub struct ReferenceTime {
     pub unix: Duration,
     /// The layer's RTP timestamp at that time, as its publisher counts.
     pub timestamp: u32,
+    /// What this host's time is ahead of the publisher's clock, in µs, once its reports have told.
+    pub ahead_us: Option<i64>,
 }

@@ -1,7 +1,7 @@
 //! What the publisher's shard has read of a packet, so that nobody reads it again.
 
 use pointsman_wire::payload::dependency_descriptor::{self, Indication, Reader};
-use pointsman_wire::payload::{Format, FrameInfo, Number, vp9};
+use pointsman_wire::payload::{Format, FrameInfo, Number, h264, vp9};
 
 use crate::layers::LayerSet;
 use crate::{Codec, DropReason, LayerId};
@@ -60,6 +60,8 @@ pub struct Facts {
     /// The payload without padding, from the packet's first byte. Empty for packets that are padding alone.
     pub payload: Span,
     pub carried: Carried,
+    /// Video layers allocation: it describes the publisher's streams, so it goes no further than [`crate::Layout`].
+    pub allocation: Span,
     /// VP8 (RFC 7741 section 4.2) and VP9 (RFC 9628 section 4.2).
     pub picture_id: Option<Number>,
     /// TL0PICIDX of the same.
@@ -82,8 +84,10 @@ pub struct Frame {
     pub required: LayerSet,
     /// Layers that can be decoded from here on, given what the frame itself needs.
     pub switching: LayerSet,
-    /// It needs nothing of its own layer from before, only the next lower one.
+    /// It needs nothing of its own layer from before.
     pub anew: bool,
+    /// It needs the frame of the next lower spatial layer of the same picture.
+    pub needs_lower: bool,
 }
 
 impl Frame {
@@ -97,11 +101,13 @@ impl Frame {
         required: LayerSet::ALL,
         switching: LayerSet::NONE,
         anew: false,
+        needs_lower: false,
     };
 
     /// As a stream of simulcast, which has one spatial layer whatever it says.
     pub fn flatten(&mut self) {
         self.spatial = 0;
+        self.needs_lower = false;
         self.present = self.present.flat();
         self.required = self.required.flat();
         self.switching = self.switching.flat();
@@ -124,44 +130,59 @@ impl Facts {
             span if span.is_none() => None,
             span => descriptors.read(span.of(packet)),
         }
-        .unwrap_or_else(|| self.frame_by_payload(&info, payload));
+        .unwrap_or_else(|| self.frame_by_payload(&info, payload, descriptors));
         if self.entry {
             self.frame.switching = self.frame.present;
         }
         Ok(())
     }
 
-    /// Tells the picture size of each spatial layer that a keyframe's first packet names.
-    pub fn read_sizes(&self, packet: &[u8], tell: impl FnMut(u8, (u16, u16))) {
-        format(self.codec).sizes(self.payload.of(packet), tell);
+    /// Tells the picture size of each spatial layer that a keyframe's first packet names. AV1's own header has the largest alone.
+    pub fn read_sizes(&self, packet: &[u8], mut tell: impl FnMut(u8, (u16, u16))) {
+        let structure = dependency_descriptor::structure(self.carried.dependency_descriptor.of(packet));
+        let highest = structure.as_ref().map_or(0, |structure| structure.spatial_layers().saturating_sub(1));
+        let mut told = false;
+        for spatial in 0..=highest {
+            let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
+            if let Some((width, height)) = structure.as_ref().and_then(|structure| structure.resolution(spatial)) {
+                tell(spatial, (side(width), side(height)));
+                told = true;
+            }
+        }
+        if !told {
+            let alone = matches!(self.codec, Codec::Av1 { .. });
+            format(self.codec).sizes(self.payload.of(packet), |spatial, size| tell(if alone { highest } else { spatial }, size));
+        }
     }
 
-    /// What the payload descriptor tells of layers. AV1 and H.264 tell too little to leave anything out.
-    fn frame_by_payload(&self, info: &FrameInfo, payload: &[u8]) -> Frame {
+    /// What the payload tells of layers. That of AV1 tells too little to leave anything out.
+    fn frame_by_payload(&self, info: &FrameInfo, payload: &[u8], descriptors: &mut Descriptors) -> Frame {
         let own = LayerId { spatial: info.spatial, temporal: info.temporal };
         let ends = Frame { start: info.start_of_frame, end: info.end_of_frame, ..Frame::WHOLE };
         match self.codec {
             Codec::Opus | Codec::Red => Frame::WHOLE,
-            Codec::H264 { .. } | Codec::Av1 { .. } => ends,
+            Codec::Av1 { .. } => ends,
+            Codec::H264 { .. } => descriptors.read_units(payload, ends),
             Codec::Vp8 => {
                 let present = LayerSet::upward(own).flat();
                 // RFC 7741 section 4.2, Y: the frame needs only the base layer. Layers above may still need more.
                 let switching = if info.switch_up { LayerSet::only(own) } else { LayerSet::NONE };
                 let required = if info.discardable { LayerSet::NONE } else { present };
-                Frame { spatial: 0, temporal: own.temporal, present, required, switching, anew: info.switch_up, ..ends }
+                Frame { temporal: own.temporal, present, required, switching, anew: info.switch_up, ..ends }
             }
             Codec::Vp9 { .. } => {
                 let Ok(descriptor) = vp9::Descriptor::parse(payload) else { return ends };
                 let Some(layer) = descriptor.layer else { return ends };
                 let above = LayerSet::upward(own);
                 let row = above.within(LayerSet::row(own.spatial));
-                // RFC 9628 section 4.2, Z: higher spatial layers do without. U: layers above need nothing from before. Neither P nor D
-                // alone: the frame begins its spatial layer anew from the one below.
+                // RFC 9628 section 4.2. Z: higher spatial layers do without. U: pictures of higher temporal layers need nothing of those layers from
+                // before; the frame itself may need its own, and of spatial layers above U says nothing. Without P the frame begins its spatial
+                // layer anew: from the one below with D, else from nothing.
                 let present = if descriptor.not_for_upper { row } else { above };
-                let anew = layer.inter_layer && !descriptor.inter_picture;
-                let switching = if info.switch_up { present } else { LayerSet::NONE }.and(if anew { row } else { LayerSet::NONE });
-                let anew = anew || info.switch_up;
-                Frame { spatial: own.spatial, temporal: own.temporal, present, required: present, switching, anew, ..ends }
+                let anew = !descriptor.inter_picture;
+                let switching = if info.switch_up || anew { row } else { LayerSet::NONE };
+                let needs_lower = layer.inter_layer;
+                Frame { spatial: own.spatial, temporal: own.temporal, present, required: present, switching, anew, needs_lower, ..ends }
             }
         }
     }
@@ -173,11 +194,25 @@ pub struct Descriptors {
     reader: Reader,
     /// The layer of each decode target; of the structure's.
     targets: Vec<LayerId>,
+    /// H.264: what belongs to a picture comes in packets without any part of it.
+    units_apart: bool,
 }
 
 impl Descriptors {
     pub const fn new() -> Self {
-        Self { reader: Reader::new(), targets: Vec::new() }
+        Self { reader: Reader::new(), targets: Vec::new(), units_apart: false }
+    }
+
+    /// H.264 without a descriptor: pictures that no other refers to (`nal_ref_idc` 0) may be left out, which is a temporal layer of its own. Not
+    /// where delimiters and the like come in packets of their own, since of those it is not known to which kind of picture they belong.
+    fn read_units(&mut self, payload: &[u8], ends: Frame) -> Frame {
+        let Ok(units) = h264::Summary::parse(payload) else { return ends };
+        self.units_apart |= !units.slices && !units.sps && !units.pps;
+        if self.units_apart || !units.non_reference {
+            return ends;
+        }
+        let layers = LayerSet::upward(LayerId::new(0, 1)).flat();
+        Frame { temporal: 1, present: layers, required: LayerSet::NONE, switching: layers, anew: true, ..ends }
     }
 
     /// `None` when it says nothing: it is wrong, or its structure has not come.
@@ -200,6 +235,7 @@ impl Descriptors {
             required: LayerSet::NONE,
             switching: LayerSet::NONE,
             anew: false,
+            needs_lower: false,
         };
         let mut told = LayerSet::NONE;
         for (target, layer) in self.targets.iter().enumerate() {

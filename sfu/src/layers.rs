@@ -164,8 +164,8 @@ impl Meter {
         }
     }
 
-    /// Ends a window, and marks what has been silent for `silence`.
-    pub fn look(&mut self, now: Instant, silence: Duration) {
+    /// Ends a window, and marks each layer that has been silent for as long as `silence` says.
+    pub fn look(&mut self, now: Instant, silence: impl Fn(LayerId) -> Duration) {
         let Some(since) = self.since.replace(now) else { return };
         self.windows[self.next] = Window { bytes: std::mem::take(&mut self.bytes), took: now.saturating_duration_since(since) };
         self.next = (self.next + 1) % WINDOWS;
@@ -175,8 +175,9 @@ impl Meter {
             *bps = (bytes * 8_000_000).checked_div(took.as_micros() as u64).map_or(0, |bps| u32::try_from(bps).unwrap_or(u32::MAX));
         }
         for (at, seen) in self.seen.iter().enumerate() {
-            if seen.is_none_or(|seen| now.saturating_duration_since(seen) >= silence) {
-                self.rates.active = self.rates.active.without(LayerSet::only(layer_at(at as u32)));
+            let layer = layer_at(at as u32);
+            if seen.is_none_or(|seen| now.saturating_duration_since(seen) >= silence(layer)) {
+                self.rates.active = self.rates.active.without(LayerSet::only(layer));
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::bandwidth::Estimator;
 use crate::budget::Budget;
 use crate::downtrack::Downtrack;
 use crate::feedback::twcc::TwccRecorder;
+use crate::redundancy::Redundancy;
 use crate::sfu::Subscribed;
 use crate::speakers::VoicePlace;
 use crate::transport::{DtlsIdentity, Transport};
@@ -54,6 +55,8 @@ pub struct Participant {
     /// What the path to the client carries.
     pub bandwidth: Estimator,
     pub resends: Resends,
+    /// How often its sound is sent.
+    pub redundancy: Redundancy,
     /// This host's time minus the client's NTP time, in µs: least seen, so nearly without the way.
     clock_distance: Option<i128>,
     /// Our SSRC in feedback.
@@ -122,6 +125,7 @@ impl Participant {
             calling: false,
             bandwidth: Estimator::new(&config.bandwidth, now.mono),
             resends: Resends::new(now.mono),
+            redundancy: Redundancy::default(),
             clock_distance: None,
             feedback_ssrc: (random >> 20) as u32 | 1,
             timer: None,

@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::ShardId;
+use pointsman_wire::payload::video_layers_allocation::Allocation;
 
 use crate::cache::Cache;
 use crate::feedback::keyframes::KeyframeRequests;
 use crate::gathered::{Chain, Gathered};
 use crate::layers::{Meter, Rates, SPATIAL_MAX};
+use crate::layout::Layout;
 use crate::selector::Offer;
 use crate::sfu::Wanted;
+use crate::targets::Targets;
 use crate::{Config, DropReason, Facts, Kind, PacketRef, ParticipantId, PublicationId, ReferenceTime};
 
 /// Simulcast layers of one publication at most; browsers send three.
@@ -36,8 +39,8 @@ pub struct Publication {
     /// One stream has spatial layers (SVC).
     layered: bool,
     pub wanted: Wanted,
-    /// Picture size of each spatial layer, from the newest keyframe.
-    sizes: [Option<(u16, u16)>; SPATIAL_MAX],
+    /// Its layers beside what packets show just now.
+    pub layout: Layout,
     pub started: bool,
     /// It is in the list of those with packets since the last flush. Being there twice would send each packet twice, and under one number.
     pub touched: bool,
@@ -73,6 +76,7 @@ pub struct Layer {
     /// From the first packet's arrival, for as long as the publisher sends no report.
     arrival: Option<ReferenceTime>,
     keyframes: KeyframeRequests,
+    targets: Targets,
 }
 
 impl Publication {
@@ -88,7 +92,7 @@ impl Publication {
             meter: Meter::new(),
             layered: false,
             wanted: Wanted::new(),
-            sizes: [None; SPATIAL_MAX],
+            layout: Layout::default(),
             started: false,
             touched: false,
             watched: false,
@@ -110,16 +114,24 @@ impl Publication {
         facts: Facts,
         packet: PacketRef,
     ) -> Result<(), DropReason> {
+        let flat = self.layout.is_simulcast();
         let kept = self.layer_mut(config, layer, facts.codec.kind()).ok_or(DropReason::OutOfRange)?;
         kept.last_seen = Some(now.mono);
         if kept.arrival.is_none() {
-            kept.arrival = Some(ReferenceTime { unix: now.unix, timestamp: facts.timestamp });
+            kept.arrival = Some(ReferenceTime { unix: now.unix, timestamp: facts.timestamp, ahead_us: None });
         }
         kept.cache.insert(now.mono, &facts, &packet)?;
+        let newest = kept.cache.newest() == Some(facts.sequence);
+        if newest && !facts.carried.dependency_descriptor.is_none() {
+            kept.targets.note(&facts, packet.bytes(), flat);
+        }
         if facts.entry {
             kept.keyframes.arrived();
             kept.note_keyframe(now.mono, &facts);
             self.read_sizes(layer, &facts, packet.bytes());
+        }
+        if newest && !facts.allocation.is_none() {
+            self.read_allocation(&facts, packet.bytes());
         }
         self.layered |= facts.frame.spatial > 0;
         self.meter.count(now.mono, layer, &facts);
@@ -137,9 +149,13 @@ impl Publication {
         packet: &PacketRef,
         age: Duration,
     ) -> Result<(), DropReason> {
+        let flat = self.layout.is_simulcast();
         let kept = self.layer_mut(config, layer, facts.codec.kind()).ok_or(DropReason::OutOfRange)?;
         let at = now.checked_sub(age).unwrap_or(now);
         kept.cache.insert(at, facts, packet)?;
+        if !facts.carried.dependency_descriptor.is_none() {
+            kept.targets.note(facts, packet.bytes(), flat);
+        }
         if facts.entry {
             kept.note_keyframe(at, facts);
             self.read_sizes(layer, facts, packet.bytes());
@@ -184,6 +200,11 @@ impl Publication {
         newest.is_some_and(|(newest, _)| newest.timestamp.wrapping_sub(facts.timestamp) as i32 > (clock_rate / 2) as i32)
     }
 
+    /// The decode targets of a layer's stream.
+    pub fn targets(&self, layer: u8) -> Option<&Targets> {
+        self.layers.get(usize::from(layer)).map(|layer| &layer.targets)
+    }
+
     /// Somebody needs a keyframe of a layer.
     pub fn want_keyframe(&mut self, layer: u8) {
         if let Some(layer) = self.layers.get_mut(usize::from(layer)) {
@@ -208,7 +229,7 @@ impl Publication {
 
     /// Width and height of a spatial layer's picture in pixels, once a keyframe has told.
     pub fn size(&self, spatial: u8) -> Option<(u16, u16)> {
-        self.sizes.get(usize::from(spatial)).copied().flatten()
+        self.layout.size(spatial)
     }
 
     /// Of a layer that has been seen.
@@ -235,14 +256,16 @@ impl Publication {
         self.layers.clear();
         self.meter = Meter::new();
         self.layered = false;
-        self.sizes = [None; SPATIAL_MAX];
+        self.layout.forget();
         self.started = false;
     }
 
     /// Marks what fell silent and lets go of old packets. `true` while there is something left to look at.
     pub fn look(&mut self, now: Instant, config: &Config) -> bool {
         let mut busy = false;
-        self.meter.look(now, config.layer_silence_max);
+        let (layout, silence) = (&self.layout, config.layer_silence_max);
+        // What the encoder says it has stopped need not be waited for.
+        self.meter.look(now, |layer| if layout.is_left_out(layer) { silence / 4 } else { silence });
         for layer in &mut self.layers {
             layer.cache.expire(now, config.cache_age_max);
             let silent = layer.last_seen.map_or(Duration::MAX, |seen| now.saturating_duration_since(seen));
@@ -253,11 +276,15 @@ impl Publication {
 
     /// The first packet of a keyframe tells how large its pictures are. Read on every shard, since it is rare.
     fn read_sizes(&mut self, stream: u8, facts: &Facts, packet: &[u8]) {
-        facts.read_sizes(packet, |spatial, size| {
-            if let Some(place) = self.sizes.get_mut(usize::from(stream) + usize::from(spatial)) {
-                *place = Some(size);
-            }
-        });
+        let layout = &mut self.layout;
+        facts.read_sizes(packet, |spatial, size| layout.set_size(stream, spatial, size));
+    }
+
+    /// The encoder tells of its layers now and then; read on every shard, since it is rare. One that is wrong says nothing.
+    fn read_allocation(&mut self, facts: &Facts, packet: &[u8]) {
+        if let Ok(allocation) = Allocation::parse(facts.allocation.of(packet)) {
+            self.layout.take_allocation(&allocation);
+        }
     }
 
     fn layer_mut(&mut self, config: &Config, layer: u8, kind: Kind) -> Option<&mut Layer> {
@@ -277,6 +304,7 @@ impl Publication {
                 reference: None,
                 arrival: None,
                 keyframes: KeyframeRequests::new(),
+                targets: Targets::NONE,
             });
         }
         self.layers.get_mut(index)

@@ -98,8 +98,11 @@ impl Selector {
     fn follow(&mut self, frame: &Frame, entry: bool, newest: bool) -> bool {
         if frame.start && newest {
             // The subscriber must have what the frame itself needs.
-            let near = frame.temporal <= self.within.temporal + 1 && frame.spatial <= self.within.spatial + 1;
-            let follows = entry || frame.anew && near || !frame.present.within(self.decodable).is_empty();
+            let lower = LayerId { spatial: frame.spatial.saturating_sub(1), temporal: frame.temporal };
+            let has_lower = !frame.needs_lower || frame.spatial == 0 || self.decodable.contains(lower);
+            let near = frame.temporal <= self.within.temporal + 1 || frame.needs_lower;
+            let known = frame.anew && near || !frame.present.within(self.decodable).is_empty();
+            let follows = entry || has_lower && known;
             let decodable = if follows { self.decodable.and(frame.switching) } else { self.decodable };
             self.within = self.best(decodable);
             if frame.present.contains(self.within) {

@@ -13,6 +13,8 @@ pub struct Sent {
     pub tl0_index: u8,
     pub layer: u8,
     pub marker: bool,
+    /// Decode targets that the packet named in the place of those that came with it; 0: none.
+    pub targets: u32,
     /// Which of the downtrack's sources it came from: numbers of an earlier one are in no cache any more.
     pub source: u8,
 }

@@ -261,6 +261,7 @@ impl Sfu {
         if let Some(participant) = self.participants.get_mut(index as usize) {
             participant.index_streams();
         }
+        self.describe_layers(now, index, out);
         for (at, publication) in changes.released {
             self.release(Route { participant: index, downtrack: at }, publication, out);
         }

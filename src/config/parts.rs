@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use pointsman_sfu::transport::TransportConfig;
-use pointsman_sfu::{BandwidthConfig, BudgetConfig, SpeakersConfig};
+use pointsman_sfu::{BandwidthConfig, BudgetConfig, RedundancyConfig, SpeakersConfig};
 use pointsman_turn::PeerRules;
 use pointsman_turn::config::External;
 
@@ -129,6 +129,7 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
         padding_max,
         bandwidth,
         budget,
+        redundancy,
         speakers,
         nack: _, // tuned against browsers, not by operators
         twcc: _,
@@ -186,6 +187,9 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
     section.number("audio_only_below_bps", audio_only_below_bps, 0..=1 << 40);
     section.duration("audio_only_hold_ms", audio_only_hold, 0..=600_000);
     section.duration("audio_only_restore_ms", audio_only_restore, 0..=600_000);
+    let RedundancyConfig { loss_percent, hold: redundancy_hold } = redundancy;
+    section.number("audio_redundancy_loss_percent", loss_percent, 0..=100);
+    section.duration("audio_redundancy_hold_ms", redundancy_hold, 0..=600_000);
     let SpeakersConfig {
         loudest_max,
         level_min_db,

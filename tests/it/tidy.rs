@@ -149,6 +149,7 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
         "h264",
         "av1",
         "dependency_descriptor",
+        "video_layers_allocation",
         "red",
         "sdp",
         "client_hello",

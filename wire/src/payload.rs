@@ -9,6 +9,7 @@ pub mod dependency_descriptor;
 pub mod h264;
 pub mod opus;
 pub mod red;
+pub mod video_layers_allocation;
 pub mod vp8;
 pub mod vp9;
 

@@ -131,7 +131,9 @@ impl Climb {
         // Text that cannot be read is worth nothing: a shared screen gives up one step less.
         let steps = limits.loss_steps.saturating_sub(u8::from(preferences.screen));
         if steps > 0 {
-            let lossless = ladder.id_of(top(limit.allowed)).spatial.saturating_sub(steps);
+            // Counted from what is sent: a layer that never comes is no step.
+            let counted = if limit.allowed & active == 0 { limit.allowed } else { limit.allowed & active };
+            let lossless = ladder.id_of(top(counted)).spatial.saturating_sub(steps);
             limit.narrow_keeping(Reason::Loss, |rung| rung.id.spatial <= lossless);
         }
         let spatial = |at: usize| ladder.id_of(at).spatial;

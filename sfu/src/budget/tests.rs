@@ -188,6 +188,27 @@ fn a_layer_that_nobody_wanted_comes_back_when_it_would_fit() {
 }
 
 #[test]
+fn a_layer_that_was_never_seen_is_known_to_be_there() {
+    let mut demand = camera();
+    let mut ladder = Ladder::default();
+    for rung in simulcast().rungs() {
+        let active = rung.id.spatial == 0;
+        let unseen = Rung { bitrate_bps: 0, width: 0, height: 0, active, ..*rung };
+        ladder.push(if active { *rung } else { unseen });
+    }
+    demand.ladder = ladder;
+    let share = |demand: &Demand| {
+        let mut viewer = Viewer::new(vec![demand.clone()]);
+        let Share { target, wish, reason, .. } = viewer.look(GOOD).table.demands[0].share;
+        (target.map(|it| it.spatial), wish.map(|it| it.spatial), reason)
+    };
+    demand.preferences.width = 320;
+    assert_eq!(share(&demand), (Some(0), Some(0), Reason::Viewport));
+    demand.preferences.width = 640;
+    assert_eq!(share(&demand), (Some(0), Some(2), Reason::LayerAbsent), "no size that is known covers the tile");
+}
+
+#[test]
 fn everybody_gets_a_picture_before_the_speaker_gets_a_good_one() {
     let mut speaker = camera();
     speaker.speaking = true;
@@ -293,6 +314,19 @@ fn loss_makes_pictures_smaller_and_calm_restores_them() {
     viewer.config.loss_max_percent = 0;
     viewer.look_for(ms(10_000), lossy);
     assert_eq!(viewer.spatial()[1], Some(2), "switched off");
+}
+
+#[test]
+fn loss_counts_from_what_is_sent() {
+    let mut demand = camera();
+    let mut ladder = Ladder::default();
+    for rung in simulcast().rungs() {
+        ladder.push(Rung { active: rung.id.spatial < 2, ..*rung });
+    }
+    demand.ladder = ladder;
+    let mut viewer = Viewer::new(vec![demand]);
+    viewer.look_for(ms(2500), Way { loss: 0.1, ..GOOD });
+    assert_eq!((viewer.spatial(), viewer.reasons()), (vec![Some(0)], vec![Reason::Loss]));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pointsman_wire::rtp::{AbsSendTime, FIXED_HEADER_LEN};
 
+use super::revised::Revised;
 use crate::{Carried, ExtensionIds, Span};
 
 /// Longest mid that is sent; longer ones are left out, and the SSRC in the SDP has to do.
@@ -89,24 +90,34 @@ impl Template {
         self.transport_sequence_at.is_some()
     }
 
-    /// Length of the header with the elements that `carried` adds.
-    pub fn header_len(&self, carried: &Carried) -> usize {
+    /// The subscriber knows dependency descriptors.
+    pub fn has_descriptor(&self) -> bool {
+        self.ids.dependency_descriptor.is_some()
+    }
+
+    /// Length of the header with the elements that `carried` adds, changed as `revised` says.
+    pub fn header_len(&self, carried: &Carried, revised: &Revised) -> usize {
         if *carried == Carried::NONE {
             return FIXED_HEADER_LEN + block_len(self.len);
         }
-        if self.needs_two_byte(carried) {
-            return Self::build(&self.ids, self.mid, self.mid_len, true).header_len(carried);
+        if self.needs_two_byte(carried, revised) {
+            return Self::build(&self.ids, self.mid, self.mid_len, true).header_len(carried, revised);
         }
         let element_header = if self.two_byte { 2 } else { 1 };
-        let more = |len: usize, (_, span): (u8, Span)| len + element_header + usize::from(span.len);
+        let value_len = |span: Span| match span {
+            _ if span == carried.dependency_descriptor => revised.descriptor_len(span),
+            _ if span == carried.abs_capture_time => revised.capture_time_len(span),
+            _ => usize::from(span.len),
+        };
+        let more = |len: usize, (_, span): (u8, Span)| len + element_header + value_len(span);
         FIXED_HEADER_LEN + block_len(self.elements(carried).fold(self.len, more))
     }
 
     /// Writes the block after the fixed header in `out`, sets the X bit, and returns the header's length: that of
     /// [`Template::header_len`], for which there is room.
-    pub fn write(&self, out: &mut [u8], packet: &[u8], carried: &Carried, stamps: &Stamps) -> usize {
-        if self.needs_two_byte(carried) {
-            return Self::build(&self.ids, self.mid, self.mid_len, true).write(out, packet, carried, stamps);
+    pub fn write(&self, out: &mut [u8], packet: &[u8], carried: &Carried, revised: &Revised, stamps: &Stamps) -> usize {
+        if self.needs_two_byte(carried, revised) {
+            return Self::build(&self.ids, self.mid, self.mid_len, true).write(out, packet, carried, revised, stamps);
         }
         let mut len = self.len;
         let block = &mut out[FIXED_HEADER_LEN..];
@@ -119,11 +130,16 @@ impl Template {
         }
         if *carried != Carried::NONE {
             for (id, span) in self.elements(carried) {
-                len += element(&mut block[len..], self.two_byte, id, span.of(packet));
-                if span == carried.dependency_descriptor && span.len >= 3 {
-                    let number_at = len - usize::from(span.len) + 1;
-                    block[number_at..number_at + 2].copy_from_slice(&stamps.frame_number.to_be_bytes());
-                }
+                let (value, space) = (span.of(packet), &mut block[len..]);
+                len += if span == carried.dependency_descriptor {
+                    revised.with_descriptor(value, |value| descriptor_element(space, self.two_byte, id, value, stamps.frame_number))
+                } else if span == carried.abs_capture_time
+                    && let Some((value, value_len)) = revised.capture_time(value)
+                {
+                    element(space, self.two_byte, id, &value[..value_len])
+                } else {
+                    element(space, self.two_byte, id, value)
+                };
             }
         }
         if len == 4 {
@@ -151,9 +167,19 @@ impl Template {
     }
 
     /// A keyframe's dependency descriptor describes the whole stream and may be longer than a one-byte element holds.
-    fn needs_two_byte(&self, carried: &Carried) -> bool {
-        !self.two_byte && usize::from(carried.dependency_descriptor.len) > ONE_BYTE_LEN_MAX && self.ids.dependency_descriptor.is_some()
+    fn needs_two_byte(&self, carried: &Carried, revised: &Revised) -> bool {
+        !self.two_byte && revised.descriptor_len(carried.dependency_descriptor) > ONE_BYTE_LEN_MAX && self.has_descriptor()
     }
+}
+
+/// As [`element`], with the subscriber's frame number in the descriptor's second and third byte.
+fn descriptor_element(out: &mut [u8], two_byte: bool, id: u8, value: &[u8], frame_number: u16) -> usize {
+    let len = element(out, two_byte, id, value);
+    if value.len() >= 3 {
+        let number_at = len - value.len() + 1;
+        out[number_at..number_at + 2].copy_from_slice(&frame_number.to_be_bytes());
+    }
+    len
 }
 
 /// Writes one element and returns its length.

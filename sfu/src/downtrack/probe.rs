@@ -2,10 +2,10 @@
 
 use pointsman_wire::rtp::FIXED_HEADER_LEN;
 
-use super::{Departure, Downtrack, Planned, Stamps, extend_low};
+use super::{Departure, Downtrack, Planned, Revised, Source, Stamps, extend_low};
+use crate::Carried;
 use crate::publication::Publication;
 use crate::srtp::{Outbound, SrtpError};
-use crate::{Carried, Facts, PacketRef};
 
 /// The most that RTP padding can be (RFC 3550 section 5.1).
 const PADDING: u8 = 255;
@@ -28,7 +28,7 @@ impl Downtrack {
     }
 
     /// A packet that was sent lately, `back` before the newest, to be sent once more over RTX.
-    pub fn plan_probe<'a>(&mut self, publication: &'a Publication, back: u16) -> Option<(Planned, &'a Facts, &'a PacketRef)> {
+    pub fn plan_probe<'a>(&mut self, publication: &'a Publication, back: u16) -> Option<(Planned, Source<'a>)> {
         let sequence = self.rtp.newest().checked_sub(u64::from(back))?;
         let sent = self.sequencer.find(sequence as u16).filter(|sent| sent.source == self.source)?;
         let near = publication.newest(sent.layer)?;
@@ -46,8 +46,10 @@ impl Downtrack {
             tl0_index: sent.tl0_index,
             frame_number: sent.frame_number,
             marker: sent.marker,
+            targets: sent.targets,
         };
-        Some((self.planned(facts, numbers, &format, Some((payload_type, self.rtx_sequence))), facts, packet))
+        let source = Source { publication, layer: sent.layer, facts, packet: packet.bytes() };
+        Some((self.planned(&source, numbers, &format, Some((payload_type, self.rtx_sequence))), source))
     }
 
     /// Writes an RTX packet that has nothing but padding and returns its length on the wire. It repeats nothing.
@@ -62,7 +64,7 @@ impl Downtrack {
         fixed[4..8].copy_from_slice(&self.rtp.newest_timestamp().to_be_bytes());
         fixed[8..12].copy_from_slice(&self.spec.rtx_ssrc.to_be_bytes());
         let stamps = Stamps { transport_sequence, unix, frame_number: 0 };
-        let header_len = self.template.write(out, &[], &Carried::NONE, &stamps);
+        let header_len = self.template.write(out, &[], &Carried::NONE, &Revised::NONE, &stamps);
         outbound.protect_rtp((self.rtx_sequence >> 16) as u32, out, header_len, &[], &[], PADDING)
     }
 

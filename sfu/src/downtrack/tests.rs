@@ -5,6 +5,7 @@ use std::time::Duration;
 use pointsman_wire::rtp;
 
 use super::header::{Stamps, Template};
+use super::revised::Revised;
 use crate::{Carried, ExtensionIds, Span};
 
 const STAMPS: Stamps = Stamps { transport_sequence: 0x1234, unix: Duration::from_secs(5), frame_number: 0xABCD };
@@ -24,8 +25,8 @@ fn ids() -> ExtensionIds {
 fn written(template: &Template, packet: &[u8], carried: &Carried) -> Vec<(u8, Vec<u8>)> {
     let mut out = [0xEE; 1564];
     out[0] = 0x80;
-    let len = template.write(&mut out, packet, carried, &STAMPS);
-    assert_eq!(len, template.header_len(carried), "what was planned is what is written");
+    let len = template.write(&mut out, packet, carried, &Revised::NONE, &STAMPS);
+    assert_eq!(len, template.header_len(carried, &Revised::NONE), "what was planned is what is written");
     let header = rtp::Header::parse(&out[..len]).unwrap();
     assert_eq!(header.header_len, len);
     header.elements(&out[..len]).map(|element| (element.id, out[element.range()].to_vec())).collect()
@@ -71,5 +72,5 @@ fn long_values_need_two_byte_elements() {
 fn nothing_negotiated_is_no_extension() {
     let template = Template::new(&ExtensionIds::default(), "0");
     assert!(written(&template, &[], &Carried::NONE).is_empty());
-    assert_eq!(template.header_len(&Carried::NONE), 12);
+    assert_eq!(template.header_len(&Carried::NONE, &Revised::NONE), 12);
 }

@@ -81,7 +81,7 @@ pub(super) fn offered(kind: Kind, taken: &[u8]) -> (Vec<Format>, Vec<Feedback>) 
     };
     // RFC 3551 section 6: 96 to 127 are dynamic.
     let mut free = (96..128).filter(|payload_type| !taken.contains(payload_type));
-    let (mut formats, mut feedback) = (Vec::new(), Vec::new());
+    let (mut formats, mut feedback): (Vec<Format>, Vec<Feedback>) = (Vec::new(), Vec::new());
     for &(name, clock_rate, channels, parameters) in list {
         let (Some(payload_type), Some(rtx)) = (free.next(), free.next()) else { break };
         formats.push(Format { payload_type, name: name.to_owned(), clock_rate, channels, parameters: parameters.map(str::to_owned) });
@@ -92,6 +92,11 @@ pub(super) fn offered(kind: Kind, taken: &[u8]) -> (Vec<Format>, Vec<Feedback>) 
             feedback.extend(kinds.map(|kind| Feedback { payload_type: Some(payload_type), kind: kind.to_owned() }));
         }
         feedback.push(Feedback { payload_type: Some(payload_type), kind: "transport-cc".to_owned() });
+    }
+    // RFC 2198 section 5: up to two older packets before the newest.
+    if let (Kind::Audio, Some(opus), Some(payload_type)) = (kind, formats.first().map(|format| format.payload_type), free.next()) {
+        let parameters = Some(format!("{opus}/{opus}"));
+        formats.push(Format { payload_type, name: "red".to_owned(), clock_rate: 48_000, channels: Some(2), parameters });
     }
     (formats, feedback)
 }

@@ -311,6 +311,41 @@ fn an_offer_of_ours_avoids_the_clients_payload_types() {
 }
 
 #[test]
+fn our_offer_of_sound_has_red_around_its_opus() {
+    let mut negotiation = negotiation(Front::Call);
+    negotiation.answer(sample("chromium_simulcast").split_once("m=audio").unwrap().0).unwrap();
+    negotiation.subscribe(source(1), Kind::Audio).unwrap();
+    let offer = read(&negotiation.offer());
+    let audio = offer.media.last().unwrap();
+    let [opus, red] = &audio.codecs[..] else { panic!("{:?}", audio.codecs) };
+    assert_eq!((opus.name.as_str(), red.name.as_str(), red.clock_rate, red.channels), ("opus", "red", 48_000, Some(2)));
+    assert_eq!(red.parameters, Some(format!("{0}/{0}", opus.payload_type)));
+    assert_eq!(codecs::negotiate(audio, Kind::Audio).specs.iter().map(|spec| spec.codec).collect::<Vec<_>>(), [Codec::Opus, Codec::Red]);
+}
+
+/// A FEC stream of its own repairs packets as the publisher numbered them, header extensions and all. Every subscriber gets others, so it is refused.
+#[test]
+fn flexfec_is_refused() {
+    let mut negotiation = negotiation(Front::Call);
+    let offer = sample("chromium_simulcast")
+        .replacen(
+            "a=rtpmap:96 VP8/90000\r\n",
+            "a=rtpmap:96 VP8/90000\r\na=rtpmap:49 flexfec-03/90000\r\na=fmtp:49 repair-window=10000000\r\n",
+            1,
+        )
+        .replacen("UDP/TLS/RTP/SAVPF 96", "UDP/TLS/RTP/SAVPF 49 96", 1);
+    let answer = read(&negotiation.answer(&offer).unwrap());
+    assert!(read(&offer).media[0].codecs.iter().any(|codec| codec.name == "flexfec-03"));
+    assert!(answer.media[0].codecs.iter().all(|codec| codec.name != "flexfec-03"));
+    assert_eq!(answer.media[0].formats[0], "96");
+    // Of streams that the offer names, the repaired one counts alone.
+    let named = "a=ssrc-group:FEC-FR 657030545 77\r\na=ssrc:77 cname:x\r\n";
+    let audio = format!("{}{named}", sample("chromium_simulcast"));
+    negotiation.answer(&audio).unwrap();
+    assert_eq!(negotiation.spec().receivers[1].ssrcs, [SsrcSpec { ssrc: 657_030_545, rtx: None }]);
+}
+
+#[test]
 fn a_publisher_that_names_its_streams_and_waits_for_our_hello() {
     let mut negotiation = negotiation(Front::Http);
     let answer = read(&negotiation.answer(sample("ffmpeg_whip")).unwrap());

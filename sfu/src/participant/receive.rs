@@ -269,6 +269,7 @@ fn read_facts(
         entry: format.codec.kind() == Kind::Audio,
         payload,
         carried: carried(header, packet, &line.extensions),
+        allocation: allocation(header, packet, &line.extensions),
         picture_id: None,
         tl0_index: None,
         frame: Frame::WHOLE,
@@ -300,6 +301,12 @@ fn carried(header: &rtp::Header, packet: &[u8], ids: &ExtensionIds) -> Carried {
         *place = span(element.range());
     }
     carried
+}
+
+/// Among the elements of few packets, and looked for only where it was negotiated.
+fn allocation(header: &rtp::Header, packet: &[u8], ids: &ExtensionIds) -> Span {
+    let Some(id) = ids.video_layers_allocation else { return Span::NONE };
+    header.elements(packet).find(|element| element.id == id).map_or(Span::NONE, |element| span(element.range()))
 }
 
 /// A packet is at most 1,500 bytes long, so its offsets fit.

@@ -7,10 +7,11 @@ use pointsman_wire::rtcp::{ReportBlock, Writer};
 use pointsman_wire::rtp;
 
 use super::{Participant, Role};
+use crate::downtrack::Downtrack;
 use crate::feedback::nack::NackGenerator;
 use crate::feedback::reception::{Reception, round_trip};
 use crate::feedback::twcc::Written;
-use crate::{CodecSpec, Config, DropReason, Egress, ReferenceTime, Stats};
+use crate::{CodecSpec, Config, DropReason, Egress, Kind, ReferenceTime, Stats};
 
 /// Longest compound that is sent, in bytes, so that it fits any path.
 pub const COMPOUND_LEN_MAX: usize = 1150;
@@ -141,11 +142,18 @@ impl Participant {
         let known = self.clock_distance.map_or(distance, |known| known + (distance - known).clamp(-i128::MAX, DRIFT_US));
         self.clock_distance = Some(known);
         let unix = Duration::from_micros(u64::try_from(sent_us + known).ok()?);
-        Some((receiver.publication, layer, ReferenceTime { unix, timestamp }))
+        // Their NTP time counts from 1900.
+        let epoch_us = i128::from(NtpTime::from_unix(Duration::ZERO).0 >> 32) * 1_000_000;
+        let ahead_us = i64::try_from(known + epoch_us).ok();
+        Some((receiver.publication, layer, ReferenceTime { unix, timestamp, ahead_us }))
     }
 
     /// Report blocks of the client on our streams.
     pub fn take_block(&mut self, now: Now, block: &ReportBlock) {
+        let sound = |downtrack: &Downtrack| downtrack.spec().ssrc == block.ssrc && downtrack.spec().kind == Kind::Audio;
+        if self.downtracks.iter().any(sound) {
+            self.redundancy.report(now.mono, block.fraction_lost);
+        }
         let Some(rtt) = round_trip(now.unix, block) else { return };
         self.bandwidth.round_trip(rtt);
     }

@@ -10,6 +10,7 @@ fn facts(entry: bool, frame: Frame) -> Facts {
         entry,
         payload: Span { at: 12, len: 1 },
         carried: Carried::NONE,
+        allocation: Span::NONE,
         picture_id: None,
         tl0_index: None,
         frame,
@@ -182,4 +183,25 @@ fn a_late_packet_changes_nothing() {
     selector.retarget(temporals(2));
     assert_eq!(selector.choose(0, &temporal(1, true), false), Choice::Skip, "frames after it were left out");
     assert_eq!(selector.choose(0, &temporal(1, true), true), Choice::Forward);
+}
+
+/// The frame of a layer that begins anew from the one below it, as an encoder sends when it takes a layer up again.
+fn anew(id: u8) -> Facts {
+    let mut facts = spatial(id, true, false);
+    facts.frame = Frame { switching: LayerSet::row(id), anew: true, needs_lower: true, ..facts.frame };
+    facts
+}
+
+#[test]
+fn a_layer_that_begins_anew_is_taken_only_with_the_one_below_it() {
+    let forwards = |selector: &mut Selector, facts: &Facts| selector.choose(0, facts, true) == Choice::Forward;
+    let mut selector = Selector::new();
+    svc(&mut selector, 0);
+    assert_eq!(picture(&mut selector, true, true), [true, false, false]);
+    svc(&mut selector, 2);
+    assert!(forwards(&mut selector, &spatial(0, true, false)));
+    assert!(!forwards(&mut selector, &anew(2)), "the layer between is missing");
+    assert!(forwards(&mut selector, &spatial(0, true, false)));
+    assert!(forwards(&mut selector, &anew(1)) && forwards(&mut selector, &anew(2)));
+    assert_eq!(selector.current(), Some(LayerId::new(2, 0)));
 }

@@ -44,7 +44,7 @@ impl Sfu {
             let departure = Departure { transport_sequence: participant.bandwidth.next_sequence(), unix: now.unix, padding: 0 };
             let again = publication.and_then(|publication| downtrack.plan_probe(publication, back));
             let written = match again {
-                Some((planned, facts, packet)) => downtrack.write(outbound, slot, &planned, facts, packet.bytes(), departure),
+                Some((planned, source)) => downtrack.write(outbound, slot, &planned, &source, departure),
                 None => downtrack.write_padding(outbound, slot, departure),
             };
             match written {

@@ -4,7 +4,7 @@ use pointsman_wire::clock::Now;
 
 use super::publications::Publications;
 use super::{Sfu, Timer};
-use crate::downtrack::{Departure, Planned, REPLAY_INTERVAL};
+use crate::downtrack::{Departure, Planned, REPLAY_INTERVAL, Source};
 use crate::gathered::Chain;
 use crate::publication::Origin;
 use crate::{DropReason, Egress, MeshMessage, MeshPacket, PacketRef, ParticipantId};
@@ -130,15 +130,16 @@ impl Sfu {
             let item = &desk.items[at];
             let Some(downtrack) = participant.downtracks.get_mut(usize::from(item.downtrack)) else { continue };
             let Some(fresh) = publications.gathered.get(item.fresh) else { continue };
+            let Some(publication) = downtrack.publication.and_then(|from| publications.table.get(from as usize)) else { continue };
             let Some(slot) = out.slot(&path) else {
                 stats.drops.count(DropReason::EgressFull);
                 continue;
             };
             let padding = group.padding(&desk.items, at);
             let transport_sequence = participant.bandwidth.next_sequence();
-            let packet = fresh.packet.bytes();
+            let source = Source { publication, layer: fresh.layer, facts: &fresh.facts, packet: fresh.packet.bytes() };
             let departure = Departure { transport_sequence, unix: now.unix, padding };
-            match downtrack.write(outbound, slot, &item.planned, &fresh.facts, packet, departure) {
+            match downtrack.write(outbound, slot, &item.planned, &source, departure) {
                 Ok(len) => {
                     out.commit(len);
                     if downtrack.is_numbered() {

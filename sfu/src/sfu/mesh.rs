@@ -34,6 +34,7 @@ impl Sfu {
                 let shards = &mut self.publications.table[at as usize].shards;
                 if !shards.contains(&shard) {
                     shards.push(shard);
+                    self.send_layout(at, Some(shard), out);
                     self.send_cached(now, at, shard, out);
                 }
                 self.set_wanted(now, at, shard, Some(u8::MAX), out);
@@ -59,6 +60,12 @@ impl Sfu {
             MeshMessage::KeyframeWanted { publication, layer } => {
                 let at = self.publications.find(publication).ok_or(DropReason::MeshUnknown)?;
                 self.request_keyframe(now, at, layer, out);
+                Ok(())
+            }
+            MeshMessage::Layout { publication, layout } => {
+                let at = self.publications.find(publication).ok_or(DropReason::MeshUnknown)?;
+                self.publications.table[at as usize].layout = layout;
+                self.hasten_shares_of(now, at);
                 Ok(())
             }
             MeshMessage::Levels { room, shard, levels } => self.take_levels(now, room, shard, &levels),
@@ -97,6 +104,20 @@ impl Sfu {
                 if !out.to_shard(shard, MeshMessage::Cached { packet, age }) {
                     self.stats.drops.count(DropReason::MeshFull);
                 }
+            }
+        }
+    }
+
+    /// Tells a shard, or all that have the packets, which layers a publication of this shard has.
+    pub(super) fn send_layout(&mut self, at: u32, to: Option<ShardId>, out: &mut impl Egress) {
+        let Some(publication) = self.publications.table.get(at as usize) else { return };
+        if !matches!(publication.origin, Origin::Here(_)) {
+            return; // It is not known yet; it is told when it is.
+        }
+        for &shard in publication.shards.iter().filter(|&&shard| to.is_none_or(|to| to == shard)) {
+            let message = MeshMessage::Layout { publication: publication.id, layout: publication.layout };
+            if !out.to_shard(shard, message) {
+                self.stats.drops.count(DropReason::MeshFull);
             }
         }
     }

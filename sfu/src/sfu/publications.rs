@@ -77,6 +77,19 @@ impl Sfu {
         self.participants[index as usize].begin(receiver, at);
     }
 
+    /// How many layers the SDP gives a participant's publications may have changed.
+    pub(super) fn describe_layers(&mut self, now: Now, index: u32, out: &mut impl Egress) {
+        for place in 0.. {
+            let Some(receiver) = self.participants.get(index as usize).and_then(|it| it.receivers.get(place)) else { return };
+            let (at, streams) = (receiver.publication, receiver.spec.rids.len().max(receiver.spec.ssrcs.len()));
+            let Some(publication) = self.publications.table.get_mut(at as usize) else { continue };
+            if publication.layout.set_streams(streams) {
+                self.send_layout(at, None, out);
+                self.hasten_shares_of(now, at);
+            }
+        }
+    }
+
     /// Its m-line is gone. Whoever wants it still does, in case that it comes back.
     pub(super) fn end_publication(&mut self, at: u32) {
         let Some(publication) = self.publications.table.get_mut(at as usize) else { return };

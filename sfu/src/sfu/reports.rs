@@ -84,7 +84,7 @@ impl Sfu {
                 stats.drops.count(DropReason::ResentMax);
                 continue;
             }
-            let (planned, facts, packet) = match downtrack.plan_again(now, publication, lost, quiet) {
+            let (planned, source) = match downtrack.plan_again(now, publication, lost, quiet) {
                 Ok(again) => again,
                 Err(reason) => {
                     stats.drops.count(reason);
@@ -102,7 +102,7 @@ impl Sfu {
             };
             let transport_sequence = participant.bandwidth.next_sequence();
             let departure = Departure { transport_sequence, unix: now.unix, padding: 0 };
-            match downtrack.write(outbound, slot, &planned, facts, packet.bytes(), departure) {
+            match downtrack.write(outbound, slot, &planned, &source, departure) {
                 Ok(len) => {
                     out.commit(len);
                     if downtrack.is_numbered() {

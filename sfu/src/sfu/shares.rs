@@ -47,7 +47,9 @@ impl Sfu {
         let room = rooms.find(participant.room).and_then(|at| rooms.get(at));
         participant.subscribed.resize(participant.downtracks.len(), Subscribed::default());
         budget.clear();
-        for (at, (downtrack, subscribed)) in participant.downtracks.iter().zip(&mut participant.subscribed).enumerate() {
+        let copies = participant.redundancy.look(now.mono, &config.redundancy, participant.bandwidth.loss());
+        for (at, (downtrack, subscribed)) in participant.downtracks.iter_mut().zip(&mut participant.subscribed).enumerate() {
+            downtrack.set_copies(copies);
             let publication = downtrack.publication.and_then(|it| publications.table.get(it as usize));
             let id = publication.map(|it| it.id);
             if subscribed.publication != id {
@@ -107,7 +109,7 @@ impl Sfu {
 
 fn demand(at: usize, downtrack: &Downtrack, held: Held, publication: &Publication, room: Option<&Room>) -> Demand {
     let spec = downtrack.spec();
-    let mut demand = Demand::new(spec.kind, spec.preferences, ladder(publication), held);
+    let mut demand = Demand::new(spec.kind, spec.preferences, ladder(publication, downtrack.times_sent()), held);
     demand.at = at;
     demand.told = spec.extensions.transport_cc.is_some();
     if let Some(room) = room {
@@ -119,24 +121,30 @@ fn demand(at: usize, downtrack: &Downtrack, held: Held, publication: &Publicatio
     demand
 }
 
-/// The layers that are sent, and those that were: a size is remembered.
-fn ladder(publication: &Publication) -> Ladder {
+/// The layers that are sent, and those that could be: the SDP or the encoder names them, or they were seen before.
+fn ladder(publication: &Publication, times_sent: u32) -> Ladder {
     let (mut ladder, rates) = (Ladder::default(), publication.rates());
     let mut sent = rates.active().iter().peekable();
     for spatial in 0..SPATIAL_MAX as u8 {
-        let size = publication.size(spatial);
-        let (width, height) = size.unwrap_or_default();
+        let layout = &publication.layout;
+        let (width, height) = layout.size(spatial).unwrap_or_default();
         let mut active = false;
         while let Some(id) = sent.next_if(|id| id.spatial == spatial) {
-            let bitrate_bps = u64::from(rates.of(id).unwrap_or(0)) * (100 + OVERHEAD_PERCENT) / 100;
-            ladder.push(Rung { id, bitrate_bps: u32::try_from(bitrate_bps).unwrap_or(u32::MAX), width, height, active: true });
+            // Before it has been measured, what its encoder aims at is the best guess.
+            let bps = rates.of(id).filter(|bps| *bps > 0).unwrap_or_else(|| layout.aim_bps(id));
+            ladder.push(Rung { id, bitrate_bps: with_overhead(bps).saturating_mul(times_sent), width, height, active: true });
             active = true;
         }
-        if !active && size.is_some() {
-            ladder.push(Rung { id: LayerId::new(spatial, 0), bitrate_bps: 0, width, height, active: false });
+        if !active && layout.has(spatial) {
+            let bitrate_bps = with_overhead(layout.aim_of_row_bps(spatial));
+            ladder.push(Rung { id: LayerId::new(spatial, 0), bitrate_bps, width, height, active: false });
         }
     }
     ladder
+}
+
+fn with_overhead(bps: u32) -> u32 {
+    u32::try_from(u64::from(bps) * (100 + OVERHEAD_PERCENT) / 100).unwrap_or(u32::MAX)
 }
 
 fn quality(downtrack: &Downtrack, share: &Share, kind: Kind) -> Quality {

@@ -4,8 +4,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+use pointsman_sfu::Codec;
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::Datagram;
+use pointsman_wire::rtcp::ReportBlock;
 
 use crate::world::*;
 
@@ -40,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Two publishers on one shard, 20 subscribers on each of two shards; 100 turns with everything that runs beside forwarding:
-/// timers, reports, feedback, the mesh.
+/// timers, reports, feedback, the mesh. Half of them lose sound and get it twice.
 #[test]
 fn forwarding_allocates_nothing() {
     let mut world = World::new(2);
@@ -48,7 +50,10 @@ fn forwarding_allocates_nothing() {
     let publisher = world.clients[0].id;
     world.connect(0);
     for at in 0..20 {
-        let senders = vec![video_out("a", 5000, Some((1, publisher))), audio_out("b", 5010, Some((2, publisher)))];
+        let mut senders = vec![video_out("a", 5000, Some((1, publisher))), audio_out("b", 5010, Some((2, publisher)))];
+        if at < 10 {
+            senders[1].codecs.push(codec(Codec::Red, RED_DOWN, None));
+        }
         let client = world.join(at % 2, vec![], senders);
         world.connect(client);
     }
@@ -80,6 +85,14 @@ fn forwarding_allocates_nothing() {
     // Caches fill, lists grow to their size, timers find their places.
     for at in 0..400 {
         turn(&mut world, at % 50 == 0);
+    }
+    for client in 1..11 {
+        let block = ReportBlock { ssrc: 5010, fraction_lost: 26, ..ReportBlock::default() };
+        world.clients[client].send_rtcp(|writer| writer.receiver_report(9, &[block]).unwrap());
+    }
+    world.settle();
+    for _ in 0..20 {
+        turn(&mut world, false);
     }
     let before: u64 = world.shards.iter().map(|shard| shard.stats().forwarded).sum();
     let allocations: u64 = (0..100).map(|_| turn(&mut world, false)).sum();

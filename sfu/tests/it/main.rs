@@ -3,7 +3,9 @@
 mod allocation;
 mod bandwidth;
 mod call;
+mod extensions;
 mod layers;
 mod shares;
+mod sound;
 mod speakers;
 mod world;

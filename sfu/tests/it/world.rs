@@ -493,6 +493,14 @@ impl Stream {
         frame.collect()
     }
 
+    /// A keyframe that says how large its picture is (RFC 6386 section 9.1).
+    pub fn keyframe_of(&mut self, packets: usize, width: u16, height: u16) -> Vec<Packet> {
+        let mut frame = self.frame(true, packets);
+        let ([w0, w1], [h0, h1]) = (width.to_le_bytes(), height.to_le_bytes());
+        frame[0].payload[5..15].copy_from_slice(&[0, 0, 0, 0x9D, 0x01, 0x2A, w0, w1, h0, h1]);
+        frame
+    }
+
     /// 20 ms of sound.
     pub fn sound(&mut self) -> Packet {
         self.timestamp = self.timestamp.wrapping_add(960);
@@ -513,15 +521,18 @@ impl Stream {
 pub const VP8: u8 = 96;
 pub const RTX: u8 = 97;
 pub const OPUS: u8 = 111;
+pub const RED: u8 = 63;
 /// Payload types of subscribers differ from publishers'.
 pub const VP8_DOWN: u8 = 100;
 pub const RTX_DOWN: u8 = 101;
 pub const OPUS_DOWN: u8 = 109;
+pub const RED_DOWN: u8 = 110;
 pub const MID: u8 = 4;
 pub const RID: u8 = 10;
 pub const REPAIRED: u8 = 11;
 pub const LEVEL: u8 = 1;
 pub const TWCC: u8 = 3;
+pub const ALLOCATION: u8 = 12;
 pub const MID_DOWN: u8 = 9;
 pub const LEVEL_DOWN: u8 = 2;
 pub const TWCC_DOWN: u8 = 5;
@@ -539,7 +550,7 @@ fn check(local: &IceCredentials, remote: &IceCredentials) -> Vec<u8> {
     space[..len].to_vec()
 }
 
-fn codec(codec: Codec, payload_type: u8, rtx: Option<u8>) -> CodecSpec {
+pub fn codec(codec: Codec, payload_type: u8, rtx: Option<u8>) -> CodecSpec {
     let video = codec.kind() == Kind::Video;
     let clock_rate = if video { 90_000 } else { 48_000 };
     CodecSpec { payload_type, codec, clock_rate, rtx, nack: video, pli: video, fir: false, transport_cc: true, remb: false }
@@ -556,6 +567,7 @@ pub fn video_in(publication: u64, mid: &str, rids: &[&str]) -> ReceiverSpec {
             rid: Some(RID),
             repaired_rid: Some(REPAIRED),
             transport_cc: Some(TWCC),
+            video_layers_allocation: Some(ALLOCATION),
             ..ExtensionIds::default()
         },
         ssrcs: Vec::new(),

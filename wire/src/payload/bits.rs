@@ -7,9 +7,59 @@ pub struct Bits<'a> {
     at: usize,
 }
 
+/// Writes them. What was in the bytes before does not matter.
+pub struct BitsMut<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> BitsMut<'a> {
+    pub const fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The lowest `count` bits of `value`, the highest of them first; `None` when there is no room.
+    pub fn put(&mut self, count: u32, value: u32) -> Option<()> {
+        for bit in (0..count).rev() {
+            let byte = self.bytes.get_mut(self.at / 8)?;
+            if self.at.is_multiple_of(8) {
+                *byte = 0;
+            }
+            *byte |= ((value >> bit & 1) as u8) << (7 - self.at % 8);
+            self.at += 1;
+        }
+        Some(())
+    }
+
+    /// So many bits of another reader.
+    pub fn copy(&mut self, from: &mut Bits<'_>, mut count: usize) -> Option<()> {
+        while count > 0 {
+            let step = count.min(32) as u32;
+            self.put(step, from.take(step).ok()?)?;
+            count -= step as usize;
+        }
+        Some(())
+    }
+
+    /// Whole bytes written so far, the last filled up with zeros.
+    pub const fn len(&self) -> usize {
+        self.at.div_ceil(8)
+    }
+}
+
 impl<'a> Bits<'a> {
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
+    }
+
+    /// Bits read so far.
+    pub const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Bits left.
+    pub const fn left(&self) -> usize {
+        (self.bytes.len() * 8).saturating_sub(self.at)
     }
 
     /// `f(n)` of the specification; at most 32 bits.

@@ -5,7 +5,7 @@
 //! state.
 
 use super::ParseError;
-use super::bits::Bits;
+use super::bits::{Bits, BitsMut};
 
 /// Bounds of the format.
 pub const TEMPLATES_MAX: usize = 64;
@@ -107,6 +107,13 @@ impl Structure {
     /// 1..=32.
     pub const fn decode_targets(&self) -> u8 {
         self.decode_targets
+    }
+
+    /// Decode targets that have no frame which `target` does not have, one bit each: whoever gets `target` can have these, too.
+    pub fn served_with(&self, target: u8) -> u32 {
+        let has = |template: &Template, target: u8| template.indications >> (2 * target) & 3 != 0;
+        let served = |other: u8| self.templates().iter().all(|template| !has(template, other) || has(template, target));
+        (0..self.decode_targets).filter(|&other| served(other)).fold(0, |set, other| set | 1 << other)
     }
 
     /// 1..=4.
@@ -293,6 +300,78 @@ fn read_frame(bits: &mut Bits<'_>, structure: &Structure, template_id: u8, flags
     })
 }
 
+/// The structure that a descriptor brings, read without any state; `None` when it brings none or is wrong.
+pub fn structure(value: &[u8]) -> Option<Structure> {
+    if !brings_structure(value) {
+        return None;
+    }
+    let mut bits = Bits::new(value);
+    bits.skip(MANDATORY_BITS + FLAGS_BITS).ok()?;
+    Structure::read(&mut bits).ok()
+}
+
+/// The descriptor brings a structure.
+pub fn brings_structure(value: &[u8]) -> bool {
+    value.get(3).is_some_and(|flags| flags & 0x80 != 0)
+}
+
+/// The descriptor says which decode targets are active: itself, or since with a structure all are.
+pub fn tells_active_targets(value: &[u8]) -> bool {
+    value.get(3).is_some_and(|flags| flags & 0xC0 != 0)
+}
+
+/// Which decode targets are active, one bit each, of the `count` that the stream has; `None` when the descriptor does not tell.
+pub fn active_targets(value: &[u8], count: u8) -> Option<u32> {
+    let mut bits = Bits::new(value);
+    bits.skip(MANDATORY_BITS).ok()?;
+    let flags = Flags::read(&mut bits).ok().filter(|_| value.len() > 3)?;
+    let count = if flags.structure { Structure::read(&mut bits).ok()?.decode_targets } else { count };
+    match (flags.active_targets, flags.structure) {
+        (true, _) => bits.take(u32::from(count)).ok(),
+        (false, true) => Some(all_targets(count)),
+        (false, false) => None,
+    }
+}
+
+/// As many bits as there are decode targets.
+pub const fn all_targets(count: u8) -> u32 {
+    match count {
+        0 => 0,
+        1..=31 => (1 << count) - 1,
+        32.. => u32::MAX,
+    }
+}
+
+/// Writes a descriptor into `out` that names `active` of the stream's `count` decode targets and says the rest as `value` does. Whoever leaves layers
+/// out tells so (appendix A.4). Returns its length; `None` when `value` is wrong or `out` too short.
+pub fn with_active_targets(value: &[u8], count: u8, active: u32, out: &mut [u8]) -> Option<usize> {
+    let mut bits = Bits::new(value);
+    let mut writer = BitsMut::new(out);
+    writer.copy(&mut bits, MANDATORY_BITS)?;
+    let flags = if value.len() > 3 { bits.take(FLAGS_BITS as u32).ok()? } else { 0 };
+    writer.put(FLAGS_BITS as u32, flags | 0b01000)?;
+    let mut count = count;
+    if flags & 0b10000 != 0 {
+        let start = bits.position();
+        count = Structure::read(&mut bits).ok()?.decode_targets;
+        let len = bits.position() - start;
+        let mut again = Bits::new(value);
+        again.skip(start).ok()?;
+        writer.copy(&mut again, len)?;
+    }
+    if flags & 0b01000 != 0 {
+        bits.take(u32::from(count)).ok()?;
+    }
+    writer.put(u32::from(count), active & all_targets(count))?;
+    let left = bits.left();
+    writer.copy(&mut bits, left)?;
+    Some(writer.len())
+}
+
+/// Before the extended fields, and their flags.
+const MANDATORY_BITS: usize = 24;
+const FLAGS_BITS: usize = 5;
+
 /// Body of the fuzz target `dependency_descriptor`: the first byte says where the first descriptor ends; the rest is a second one of the same
 /// stream.
 #[cfg(any(test, feature = "fuzz"))]
@@ -309,10 +388,31 @@ pub fn fuzz(input: &[u8]) {
             }
             Err(_) => assert_eq!(reader.structure().is_some(), had, "what is wrong changes nothing"),
         }
+        fuzz_active_targets(&reader, value);
         if let Some(structure) = reader.structure() {
             (0..=u8::MAX).for_each(|target| assert!(target < structure.decode_targets() || structure.layers_of(target).is_none()));
         }
     }
+}
+
+/// Other active decode targets change nothing else.
+#[cfg(any(test, feature = "fuzz"))]
+fn fuzz_active_targets(reader: &Reader, value: &[u8]) {
+    let Some(count) = reader.structure().map(Structure::decode_targets) else { return };
+    let mut before = reader.clone();
+    let Ok(read) = before.read(value) else { return };
+    assert_eq!(structure(value).is_some(), read.has_structure);
+    let told = active_targets(value, count);
+    assert_eq!(told, read.frame.and_then(|frame| frame.active_decode_targets));
+    assert_eq!(told.is_some(), tells_active_targets(value));
+    let mut out = [0; 300];
+    let Some(len) = with_active_targets(value, count, 0x5555_5555, &mut out) else { return };
+    let mut after = reader.clone();
+    let again = after.read(&out[..len]).expect("what was right stays right");
+    let (old, new) = (read.frame.expect("there is a structure"), again.frame.expect("there is a structure"));
+    assert_eq!(new.active_decode_targets, Some(0x5555_5555 & all_targets(old.decode_targets)));
+    assert_eq!(Frame { active_decode_targets: old.active_decode_targets, ..new }, old);
+    assert_eq!((again.frame_number, again.has_structure), (read.frame_number, read.has_structure));
 }
 
 #[cfg(test)]

@@ -26,7 +26,9 @@ pub struct Summary {
     pub pps: bool,
     /// The first slice of a picture begins here, or an access unit delimiter or a sequence parameter set announces one.
     pub start_of_frame: bool,
-    /// No NAL unit in it is referred to (`nal_ref_idc` 0).
+    /// Some part of a picture is in it.
+    pub slices: bool,
+    /// And of pictures that no other refers to (`nal_ref_idc` 0) alone.
     pub non_reference: bool,
 }
 
@@ -37,9 +39,9 @@ impl Summary {
         if first & 0x80 != 0 {
             return Err(ParseError::Invalid);
         }
-        let mut it = Self { non_reference: first & 0x60 == 0, ..Self::default() };
+        let mut it = Self::default();
         match first & 0x1F {
-            1..=nal::SINGLE_LAST => it.add(first & 0x1F, rest.first().copied()),
+            1..=nal::SINGLE_LAST => it.add(first, rest.first().copied()),
             nal::STAP_A => it.add_aggregate(rest)?,
             nal::FU_A => {
                 let (&header, data) = rest.split_first().ok_or(ParseError::Truncated)?;
@@ -48,7 +50,7 @@ impl Summary {
                     return Err(ParseError::Invalid);
                 }
                 let starts = header & 0x80 != 0;
-                it.add(header & 0x1F, data.first().copied().filter(|_| starts));
+                it.add(first & 0x60 | header & 0x1F, data.first().copied().filter(|_| starts));
             }
             _ => return Err(ParseError::Invalid),
         }
@@ -65,14 +67,20 @@ impl Summary {
             let size = usize::from(u16::from_be_bytes(*size));
             let (unit, after) = after.split_at_checked(size).ok_or(ParseError::Truncated)?;
             let (&header, data) = unit.split_first().ok_or(ParseError::Invalid)?;
-            self.add(header & 0x1F, data.first().copied());
+            self.add(header, data.first().copied());
             rest = after;
         }
         Ok(())
     }
 
-    /// `data` is the first byte after the unit's header, when the unit begins here.
-    fn add(&mut self, unit_type: u8, data: Option<u8>) {
+    /// A unit with its header; `data` is the first byte after that, when the unit begins here.
+    fn add(&mut self, header: u8, data: Option<u8>) {
+        let unit_type = header & 0x1F;
+        if (nal::SLICE..=nal::IDR).contains(&unit_type) {
+            let referred_to = header & 0x60 != 0;
+            self.non_reference = !referred_to && (self.non_reference || !self.slices);
+            self.slices = true;
+        }
         // `first_mb_in_slice` opens a slice header (H.264 section 7.3.3): 0, which is one set bit, for the first of a picture.
         let first_slice = data.is_some_and(|it| it & 0x80 != 0);
         match unit_type {

@@ -64,6 +64,46 @@ impl Iterator for Blocks<'_> {
     }
 }
 
+/// Where the newest block's data lies in the payload: all that a receiver without redundancy needs.
+pub fn newest(payload: &[u8]) -> Result<Range<usize>, ParseError> {
+    blocks(payload)?.last().map(|block| block.range).ok_or(ParseError::Truncated)
+}
+
+/// Bounds of an older block's header fields.
+pub const TIMESTAMP_OFFSET_MAX: u16 = (1 << 14) - 1;
+pub const BLOCK_LEN_MAX: usize = (1 << 10) - 1;
+
+/// Writes the headers of older blocks, each with its timestamp offset and length, and of the newest, and returns how long they are: the data
+/// follows in the same order. `None` when a field or `out` is too small.
+pub fn write_headers(payload_type: u8, older: impl IntoIterator<Item = (u16, usize)>, out: &mut [u8]) -> Option<usize> {
+    let mut at = 0;
+    for (timestamp_offset, len) in older {
+        if timestamp_offset > TIMESTAMP_OFFSET_MAX || len > BLOCK_LEN_MAX {
+            return None;
+        }
+        let [_, high, middle, low] = (u32::from(timestamp_offset) << 10 | len as u32).to_be_bytes();
+        out.get_mut(at..at + 4)?.copy_from_slice(&[0x80 | payload_type & 0x7F, high, middle, low]);
+        at += 4;
+    }
+    *out.get_mut(at)? = payload_type & 0x7F;
+    Some(at + 1)
+}
+
+/// Copies the headers of `payload` into `out` with another payload type for every block, since the two ends of a relay may number differently.
+/// Returns how long they are; `None` when they are wrong or `out` is too short.
+pub fn copy_headers(payload: &[u8], payload_type: u8, out: &mut [u8]) -> Option<usize> {
+    let mut at = 0;
+    while older(payload.get(at..)?).is_some() {
+        at += 4;
+    }
+    let headers = out.get_mut(..at + 1)?;
+    headers.copy_from_slice(payload.get(..at + 1)?);
+    for first in headers.iter_mut().step_by(4) {
+        *first = *first & 0x80 | payload_type & 0x7F;
+    }
+    Some(at + 1)
+}
+
 /// Body of the fuzz target `red`.
 #[cfg(any(test, feature = "fuzz"))]
 pub fn fuzz(payload: &[u8]) {
@@ -75,4 +115,21 @@ pub fn fuzz(payload: &[u8]) {
         end = Some(block.range.end);
     }
     assert_eq!(end, Some(payload.len()), "the newest block takes what is left");
+    let read: Vec<Block> = self::blocks(payload).into_iter().flatten().collect();
+    assert_eq!(newest(payload).ok(), read.last().map(|block| block.range.clone()));
+    // Written again with one payload type.
+    let (mut written, mut copied) = (vec![0; payload.len()], vec![0; payload.len()]);
+    let older = read.iter().take(read.len() - 1).map(|block| (block.timestamp_offset, block.range.len()));
+    let len = write_headers(17, older, &mut written).expect("what was read fits");
+    assert_eq!(copy_headers(payload, 17, &mut copied), Some(len));
+    assert_eq!(written[..len], copied[..len]);
+    written[len..].copy_from_slice(&payload[len..]);
+    let again: Vec<Block> = self::blocks(&written).expect("what we write parses").collect();
+    assert!(again.iter().all(|block| block.payload_type == 17));
+    assert!(
+        again
+            .iter()
+            .map(|block| (block.timestamp_offset, &block.range))
+            .eq(read.iter().map(|block| (block.timestamp_offset, &block.range)))
+    );
 }

@@ -146,6 +146,15 @@ fn audio() {
     assert_eq!(blocks, [block(960, 5..7), block(0, 7..8)]);
     assert!(Format::Red.read(&payload, false).unwrap().is_entry());
     assert_eq!(red::blocks(&[0x6F, 1]).unwrap().collect::<Vec<_>>(), [block(0, 1..2)]);
+    assert_eq!(red::newest(&payload), Ok(7..8));
+    let mut headers = [0; 9];
+    assert_eq!(red::write_headers(111, [(960, 2)], &mut headers), Some(5));
+    assert_eq!(headers[..5], payload[..5]);
+    assert_eq!(red::copy_headers(&payload, 109, &mut headers), Some(5));
+    assert_eq!(headers[..5], [0xED, 0x0F, 0x00, 0x02, 0x6D]);
+    assert_eq!(red::write_headers(111, [(1 << 14, 2)], &mut headers), None);
+    assert_eq!(red::write_headers(111, [(960, 1024)], &mut headers), None);
+    assert_eq!(red::write_headers(111, [(1, 1), (1, 1), (1, 1)], &mut headers), None, "no room");
     assert_eq!(red::blocks(&payload[..6]).map(|_| ()), Err(ParseError::Truncated));
     assert_eq!(red::blocks(&payload[..4]).map(|_| ()), Err(ParseError::Truncated));
     assert_eq!(red::blocks(&[0xEF, 0, 0]).map(|_| ()), Err(ParseError::Truncated));

@@ -127,6 +127,7 @@ impl Desk {
             entry: false,
             payload: Span { at: 0, len: payload_len as u16 },
             carried: Carried { dependency_descriptor: Span { at: payload_len as u16, len: descriptor_len as u16 }, ..Carried::NONE },
+            allocation: Span::NONE,
             picture_id: None,
             tl0_index: None,
             frame: Frame::WHOLE,
@@ -440,4 +441,83 @@ fn a_layer_goes_and_comes_back() {
     assert!(longest <= 32, "silence is noticed after a second; then the cache has a keyframe: {longest} pictures");
     assert_eq!(desk.downtrack.current(), Some(LayerId::new(1, 0)));
     desk.take();
+}
+
+/// VP9 in two spatial layers: the frames of a picture of temporal layer `temporal`, `up` with its switching point.
+fn vp9_temporal(picture: u16, temporal: u8, up: bool, key: bool) -> Vec<Sent> {
+    let frame = |spatial: u8| {
+        let [high, low] = (0x8000 | picture).to_be_bytes();
+        let first = 0xA0 | if key { 0 } else { 0x40 } | 0x0C | u8::from(spatial == 1);
+        let payload = vec![first, high, low, temporal << 5 | u8::from(up) << 4 | spatial << 1 | u8::from(spatial > 0), 7, 0xAA];
+        Sent { stream: 0, timestamp: u32::from(picture) * 3000, marker: spatial == 1, payload, descriptor: Vec::new() }
+    };
+    vec![frame(0), frame(1)]
+}
+
+#[test]
+fn vp9s_switching_point_is_one_of_frame_rate_alone() {
+    let mut desk = Desk::new(Codec::Vp9 { profile: 0 });
+    desk.config.replay_age_max = Duration::ZERO;
+    let places = |desk: &mut Desk| -> Vec<(u8, u8)> {
+        let out = desk.take();
+        desk.out.clear();
+        out.iter().map(|it| (it.1.frame.spatial, it.1.frame.temporal)).collect()
+    };
+    desk.downtrack.set_target(Some(LayerId::new(0, 0)));
+    desk.turn(&vp9_temporal(1, 0, true, true));
+    desk.turn(&vp9_temporal(2, 1, true, false));
+    assert_eq!(places(&mut desk), [(0, 0)]);
+    desk.downtrack.set_target(Some(LayerId::HIGHEST));
+    desk.pass(33);
+    desk.turn(&vp9_temporal(3, 1, true, false));
+    assert_eq!(places(&mut desk), [], "a switching point in a layer that is not sent yet: it may need the frame before");
+    desk.turn(&vp9_temporal(4, 0, false, false));
+    desk.turn(&vp9_temporal(5, 1, false, false));
+    assert_eq!(places(&mut desk), [(0, 0)]);
+    desk.turn(&vp9_temporal(6, 0, true, false));
+    desk.turn(&vp9_temporal(7, 1, false, false));
+    assert_eq!(places(&mut desk), [(0, 0), (0, 1)], "the frame rate rises; the larger picture needs a keyframe");
+    assert!(desk.downtrack.awaits_keyframe());
+    desk.turn(&vp9_temporal(8, 0, true, true));
+    desk.turn(&vp9_temporal(9, 1, true, false));
+    assert_eq!(places(&mut desk), [(0, 0), (1, 0), (0, 1), (1, 1)]);
+}
+
+#[test]
+fn pictures_of_h264_that_nothing_refers_to_are_a_temporal_layer() {
+    let codec = Codec::H264 { profile_idc: 0x42, profile_iop: 0xE0, packetization_mode: 1 };
+    let mut desk = Desk::new(codec);
+    let picture = |number: u32, units: &[&[u8]]| -> Vec<Sent> {
+        let last = units.len() - 1;
+        let sent =
+            |(at, unit): (usize, &&[u8])| Sent { timestamp: number * 3000, marker: at == last, payload: unit.to_vec(), ..Sent::default() };
+        units.iter().enumerate().map(sent).collect()
+    };
+    let key: &[&[u8]] = &[&[0x67, 0x42], &[0x68, 0xCE], &[0x65, 0x88]];
+    let (needed, alone): (&[&[u8]], &[&[u8]]) = (&[&[0x41, 0x9A]], &[&[0x1C, 0x81, 0x9A], &[0x1C, 0x41, 0x9A]]);
+    desk.turn(&picture(1, key));
+    desk.turn(&picture(2, alone));
+    desk.turn(&picture(3, needed));
+    assert_eq!(desk.take().len(), 6);
+    assert_eq!(desk.downtrack.current(), Some(LayerId::new(0, 1)));
+    desk.downtrack.set_target(Some(LayerId::new(0, 0)));
+    desk.turn(&picture(4, alone));
+    desk.turn(&picture(5, needed));
+    desk.turn(&picture(6, alone));
+    assert_eq!(desk.take().len(), 1 + 1, "half the frame rate, and no gap in the numbers");
+    desk.downtrack.set_target(Some(LayerId::HIGHEST));
+    desk.turn(&picture(7, needed));
+    desk.turn(&picture(8, alone));
+    assert_eq!(desk.take().len(), 1 + 3, "they can be taken up at any time");
+    // Where a delimiter comes alone, nobody knows to which kind of picture it belongs.
+    desk.downtrack.set_target(Some(LayerId::new(0, 0)));
+    desk.turn(&picture(9, &[&[0x09, 0x10], &[0x01, 0x9A]]));
+    assert_eq!(desk.take().len(), 1 + 2);
+}
+
+#[test]
+fn layers_of_av1_have_the_sizes_that_its_structure_names() {
+    let mut desk = Desk::new(Codec::Av1 { profile: 0 });
+    desk.turn(&[av1(0, 0, true), av1(1, 3, false)]);
+    assert_eq!([0, 1, 2].map(|spatial| desk.publication.size(spatial)), [Some((320, 180)), Some((640, 360)), None]);
 }

@@ -67,6 +67,34 @@ fn a_structure_holds_until_the_next() {
 }
 
 #[test]
+fn active_decode_targets_are_replaced() {
+    let sample = structure_sample();
+    let mut reader = Reader::new();
+    reader.read(&sample).unwrap();
+    let structure = structure(&sample).unwrap();
+    assert_eq!((structure.served_with(0), structure.served_with(1)), (0b11, 0b10), "the first has all frames of the second");
+    assert_eq!(active_targets(&sample, 9), Some(0b11), "a structure without a bitmask: all");
+    let mut out = [0xEE; 100];
+    // Into a descriptor with a structure, into the shortest, and in the place of another bitmask.
+    let len = with_active_targets(&sample, 2, 0b10, &mut out).unwrap();
+    assert!(len <= sample.len() + 1);
+    let mut again = Reader::new();
+    let read = again.read(&out[..len]).unwrap();
+    assert_eq!((read.frame_number, read.frame.unwrap().active_decode_targets), (500, Some(0b10)));
+    assert_eq!(again.structure().unwrap().resolution(1), Some((1280, 720)));
+    let short = [0x40 | 13, 0x01, 0xF5];
+    assert_eq!(active_targets(&short, 2), None);
+    let len = with_active_targets(&short, 2, 0b01, &mut out).unwrap();
+    assert_eq!((len, active_targets(&out[..len], 2)), (4, Some(0b01)));
+    let once = out[..len].to_vec();
+    let len = with_active_targets(&once, 2, 0b10, &mut out).unwrap();
+    assert_eq!((len, active_targets(&out[..len], 2)), (4, Some(0b10)));
+    assert_eq!(reader.read(&out[..len]).unwrap().frame.unwrap().temporal, 1);
+    assert_eq!(with_active_targets(&sample, 2, 1, &mut [0; 10]), None);
+    assert_eq!(with_active_targets(&sample[..8], 2, 1, &mut out), None);
+}
+
+#[test]
 fn custom_fields_stand_in_for_the_template() {
     let mut reader = Reader::new();
     reader.read(&structure_sample()).unwrap();
