@@ -19,6 +19,7 @@ mod gathered;
 mod layers;
 mod munger;
 mod negotiation;
+mod pacer;
 mod packet;
 mod participant;
 mod publication;

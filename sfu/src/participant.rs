@@ -15,6 +15,7 @@ use crate::bandwidth::Estimator;
 use crate::budget::Budget;
 use crate::downtrack::Downtrack;
 use crate::feedback::twcc::TwccRecorder;
+use crate::pacer::Pacer;
 use crate::sfu::Subscribed;
 use crate::speakers::VoicePlace;
 use crate::transport::{DtlsIdentity, Transport};
@@ -53,6 +54,7 @@ pub struct Participant {
     pub calling: bool,
     /// What the path to the client carries.
     pub bandwidth: Estimator,
+    pub pacer: Pacer,
     pub resends: Resends,
     /// This host's time minus the client's NTP time, in µs: least seen, so nearly without the way.
     clock_distance: Option<i128>,
@@ -121,6 +123,7 @@ impl Participant {
             called: false,
             calling: false,
             bandwidth: Estimator::new(&config.bandwidth, now.mono),
+            pacer: Pacer::new(now.mono),
             resends: Resends::new(now.mono),
             clock_distance: None,
             feedback_ssrc: (random >> 20) as u32 | 1,
