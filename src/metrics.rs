@@ -243,6 +243,7 @@ fn sfu(out: &mut Out<'_>, reading: &Reading) -> fmt::Result {
         ("pointsman_sfu_probe_packets", "RTP packets sent only to find out whether more gets through", |s| s.sfu.probe_packets),
         ("pointsman_sfu_padding_bytes", "Padding added so that packets leave as trains", |s| s.sfu.padding_bytes),
         ("pointsman_sfu_layer_switches", "Times that a downtrack changed its spatial layer", |s| s.sfu.layer_switches),
+        ("pointsman_sfu_paced_packets", "Packets that waited for a moment, so as not to fill the queue of a narrow link", |s| s.sfu.paced),
         ("pointsman_sfu_replayed_packets", "Packets sent from the cache, so that nobody waits for a keyframe", |s| s.sfu.replayed),
         ("pointsman_sfu_connected", "DTLS handshakes completed", |s| s.sfu.connected),
     ];

@@ -35,20 +35,38 @@ const RTT_DEFAULT: Duration = Duration::from_millis(100);
 const NEWS_PART: u64 = 10;
 /// … and no more often than this.
 const NEWS_INTERVAL: Duration = Duration::from_millis(300);
-/// Below this part of the estimate, what is sent leaves the path idle.
-const IDLE: f64 = 0.75;
 /// The shortest way is remembered for one to two of these: clocks drift apart and paths change.
 const BASE_US: i64 = 15_000_000;
 /// A queue shorter than this is none.
 const QUEUE_US: i64 = 50_000;
-/// For so long after queues have grown, less is sent than gets through, so that they drain; one second of queue takes it all.
+/// For so long after queues have grown, less is sent than gets through, so that they drain: so much of a queue takes it all, a shorter
+/// one where the link itself has become narrow.
 const DRAIN_US: i64 = 2_500_000;
+const DRAIN_ALL_US: f64 = 1_000_000.0;
+const DRAIN_ALL_NARROW_US: f64 = 300_000.0;
 const DRAIN_LEAST: f64 = 0.4;
+/// A queue that all packets of a feedback have met, or that the last has, while so much less than is sent passes through it: the link has
+/// become narrow, and no slope needs to be waited for.
+const NARROW_QUEUE_US: i64 = 60_000;
+const NARROW: f64 = 0.8;
+const NARROW_LAST_QUEUE_US: i64 = 75_000;
+const NARROW_LAST: f64 = 0.6;
+const NARROW_MUCH_QUEUE_US: i64 = 45_000;
+const NARROW_MUCH: f64 = 0.4;
+/// Packets that waited for so long left the queue one after another, as fast as the link sends. So long a stretch of them tells how fast.
+const WAITED_US: i64 = 25_000;
+const WAITED_STRETCH_US: i64 = 35_000;
 /// Feedback that stays away for so long, while packets leave, is bad news.
 const SILENCE_US: i64 = 3_000_000;
 const SILENCE_STEP_US: i64 = 1_000_000;
 /// What was told of the path so long ago is not held against it.
 const STALE_US: i64 = 1_000_000;
+/// What waits before a TCP connection may be so much of a second, and at least so many bytes: more is trouble.
+const BACKLOG_US: f64 = 100_000.0;
+const BACKLOG_LEAST: f64 = 8_000.0;
+/// Between two looks at what it takes, and how long trouble is remembered.
+const BACKLOG_LOOK_US: i64 = 100_000;
+const BACKLOGGED_US: i64 = 1_000_000;
 /// No probes for so long after queues have grown.
 const REST_US: i64 = 1_000_000;
 
@@ -75,12 +93,18 @@ pub struct Estimator {
     base: [i64; 2],
     base_since_us: i64,
     queue_us: i64,
+    /// What the last packet met of it.
+    last_queue_us: i64,
     standing: StandingQueue,
     /// When feedback on packets came, and when its absence was last held against the path.
     heard_us: Option<i64>,
     silence_us: i64,
     /// What the client thinks, when it tells nothing better.
     remb: Option<u64>,
+    sent_bytes: u64,
+    /// Of a path over TCP: at the last look the time, what had been sent, and what of it waited.
+    taken: Option<(i64, u64, u64)>,
+    backlogged_us: Option<i64>,
 }
 
 impl Estimator {
@@ -103,10 +127,14 @@ impl Estimator {
             base: [i64::MAX; 2],
             base_since_us: 0,
             queue_us: 0,
+            last_queue_us: 0,
             standing: StandingQueue::new(),
             heard_us: None,
             silence_us: 0,
             remb: None,
+            sent_bytes: 0,
+            taken: None,
+            backlogged_us: None,
         }
     }
 
@@ -117,7 +145,7 @@ impl Estimator {
         let bps = match (self.heard_us, self.remb) {
             (Some(at), _) => (self.rate.bps() * self.drain(at)).min(self.loss.bps()) as u64,
             (None, Some(bps)) => bps.min(self.loss.bps() as u64),
-            (None, None) if self.measured => start.min(self.loss.bps() as u64),
+            (None, None) if self.measured || self.backlogged_us.is_some() => start.min(self.rate.bps().min(self.loss.bps()) as u64),
             (None, None) => most.min(self.loss.bps() as u64),
         };
         bps.min(most).max(least)
@@ -169,6 +197,7 @@ impl Estimator {
         if cluster != probe::ClusterId::NONE {
             self.prober.sent(now_us, len);
         }
+        self.sent_bytes += u64::from(len);
         self.history.sent(now_us, len, cluster);
         self.sending.add(now_us, len);
     }
@@ -182,6 +211,35 @@ impl Estimator {
             self.take(now_us, arrival.sequence, at_us, &mut told);
         }
         self.conclude(now_us, &told);
+    }
+
+    /// So many bytes wait before the TCP connection with which the path begins. Says whether that is too much: then nothing should be
+    /// added, and the estimate becomes what the connection takes.
+    pub fn waits(&mut self, now: Instant, backlog: usize) -> bool {
+        let (now_us, backlog) = (self.micros(now), backlog as u64);
+        let bps = self.rate.bps();
+        let much = backlog as f64 > (bps * BACKLOG_US / 8e6).max(BACKLOG_LEAST);
+        let (at_us, sent, waited) = *self.taken.get_or_insert((now_us, self.sent_bytes, backlog));
+        let passed_us = now_us - at_us;
+        if passed_us >= BACKLOG_LOOK_US {
+            self.taken = Some((now_us, self.sent_bytes, backlog));
+            let taken = (self.sent_bytes - sent + waited).saturating_sub(backlog);
+            if much {
+                self.backlogged_us = Some(now_us);
+                let per_second = |bytes: u64| bytes as f64 * 8e6 / passed_us as f64;
+                // It may stand still for a moment and go on.
+                let bound = (per_second(taken) * 0.85).max(bps.min(per_second(self.sent_bytes - sent)) * 0.7);
+                self.rate.limit(bound.max(self.config.estimate_min_bps as f64));
+                self.prober.put_off(now_us + REST_US);
+            }
+        }
+        much
+    }
+
+    /// A TCP connection on the way has been given more than it took lately.
+    pub fn is_backlogged(&self, now: Instant) -> bool {
+        let now_us = self.micros(now);
+        self.backlogged_us.is_some_and(|at| now_us - at < BACKLOGGED_US)
     }
 
     /// What the client thinks it can be sent (REMB). It counts as long as nothing is told about packets.
@@ -207,7 +265,7 @@ impl Estimator {
         if now_us - heard > STALE_US + self.rtt_us() {
             // Nothing is sent of which the client tells, or it tells nothing. What was queued then has left, and what was lost then says
             // nothing of now: or else a path that was bad once would never be tried again.
-            self.queue_us = 0;
+            (self.queue_us, self.last_queue_us) = (0, 0);
             self.loss.forget();
         }
         let leaves = self.sending.rate_at(now_us).is_some_and(|bps| bps > 0.0);
@@ -258,8 +316,14 @@ impl Estimator {
         self.prober.arrived(sent.cluster, arrived_us, sent.len);
         self.delay.arrived(sent.at_us, arrived_us);
         told.over |= self.delay.usage() == Usage::Over;
-        told.way_us = told.way_us.min(arrived_us - sent.at_us);
-        told.last_arrived_us = told.last_arrived_us.max(arrived_us);
+        let way_us = arrived_us - sent.at_us;
+        told.way_us = told.way_us.min(way_us);
+        told.last_way_us = way_us;
+        if way_us.saturating_sub(self.base[0].min(self.base[1])) > WAITED_US {
+            told.waited(arrived_us, sent.len);
+        } else {
+            told.waited = None;
+        }
         told.last_sent_us = told.last_sent_us.max(sent.at_us);
     }
 
@@ -272,7 +336,7 @@ impl Estimator {
             // Some of it is the time that the feedback waited to be sent; a report will tell better.
             self.rtt = Some(Duration::from_micros((now_us - told.last_sent_us).max(0) as u64));
         }
-        self.note_way(now_us, told.way_us);
+        self.note_way(now_us, told);
         let rtt_us = self.rtt_us();
         let sending = self.sending.rate_at(now_us).unwrap_or(0.0);
         let estimate = self.rate.bps().min(self.loss.bps());
@@ -281,7 +345,13 @@ impl Estimator {
         if usage == Usage::Over && self.prober.is_felt(now_us) && self.queue_us < 4 * QUEUE_US {
             usage = Usage::Normal; // It is the probe's own queue, and the probe's result will tell.
         }
-        if self.standing.must_yield(now_us, self.queue_us) {
+        let meant = sending.min(estimate);
+        let narrow = told.passing().filter(|&passing| {
+            self.queue_us > NARROW_QUEUE_US && passing < meant * NARROW
+                || self.last_queue_us > NARROW_LAST_QUEUE_US && passing < meant * NARROW_LAST
+                || self.last_queue_us > NARROW_MUCH_QUEUE_US && passing < meant * NARROW_MUCH
+        });
+        if narrow.is_some() || self.standing.must_yield(now_us, self.queue_us) {
             usage = Usage::Over;
         }
         self.rate.update(&Look {
@@ -289,7 +359,7 @@ impl Estimator {
             usage,
             arriving: self.arriving.rate(),
             arriving_lately: self.arriving.rate_lately(),
-            idle: sending < estimate * IDLE,
+            narrow,
             may_grow: self.loss.is_calm(),
             rtt_us,
             queue_us: self.queue_us,
@@ -300,26 +370,34 @@ impl Estimator {
         if let Some(proved) = self.prober.result(now_us, self.estimate_bps() as f64) {
             self.rate.prove(proved);
             self.loss.prove(proved);
+            if self.prober.was_saturated() {
+                self.rate.refute(proved);
+            }
         }
         self.rate.limit(self.config.estimate_max_bps as f64);
         self.consider_probe(now_us);
     }
 
     /// Keeps the shortest way in mind; what is longer is queue.
-    fn note_way(&mut self, now_us: i64, way_us: i64) {
+    fn note_way(&mut self, now_us: i64, told: &Told) {
+        let way_us = told.way_us;
         if now_us - self.base_since_us > BASE_US {
             self.base = [i64::MAX, self.base[0]];
             self.base_since_us = now_us;
         }
         self.base[0] = self.base[0].min(way_us);
-        self.queue_us = way_us - self.base[0].min(self.base[1]);
+        let base = self.base[0].min(self.base[1]);
+        (self.queue_us, self.last_queue_us) = (way_us - base, told.last_way_us - base);
     }
 
     /// Which part of the rate may be sent while a queue drains.
     fn drain(&self, now_us: i64) -> f64 {
         match self.rate.decreased_us() {
-            Some(at) if now_us - at < DRAIN_US && self.queue_us > QUEUE_US => {
-                (1.0 - (self.queue_us - QUEUE_US) as f64 / 1e6).max(DRAIN_LEAST)
+            Some(at) if now_us - at < DRAIN_US => {
+                let fell = self.rate.fallen_us().is_some_and(|at| now_us - at < DRAIN_US);
+                let (queue_us, all_us) =
+                    if fell { (self.last_queue_us, DRAIN_ALL_NARROW_US) } else { (self.queue_us, DRAIN_ALL_US) };
+                (1.0 - (queue_us - QUEUE_US).max(0) as f64 / all_us).max(DRAIN_LEAST)
             }
             Some(_) | None => 1.0,
         }
@@ -338,12 +416,27 @@ struct Told {
     over: bool,
     /// The shortest way of a packet, between two clocks.
     way_us: i64,
-    last_arrived_us: i64,
+    last_way_us: i64,
+    /// Of packets that had waited: arrival of the first and the last, and the bytes of all but the first.
+    waited: Option<(i64, i64, u64)>,
     last_sent_us: i64,
 }
 
 impl Told {
-    const NOTHING: Self = Self { over: false, way_us: i64::MAX, last_arrived_us: i64::MIN, last_sent_us: i64::MIN };
+    const NOTHING: Self = Self { over: false, way_us: i64::MAX, last_way_us: 0, waited: None, last_sent_us: i64::MIN };
+
+    fn waited(&mut self, arrived_us: i64, len: u16) {
+        self.waited = Some(match self.waited {
+            None => (arrived_us, arrived_us, 0),
+            Some((first, last, bytes)) => (first.min(arrived_us), last.max(arrived_us), bytes + u64::from(len)),
+        });
+    }
+
+    /// How fast packets left the queue, in bits per second.
+    fn passing(&self) -> Option<f64> {
+        let (first, last, bytes) = self.waited.filter(|(first, last, _)| last - first >= WAITED_STRETCH_US)?;
+        Some(bytes as f64 * 8e6 / (last - first) as f64)
+    }
 }
 
 #[cfg(test)]

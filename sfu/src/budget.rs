@@ -51,9 +51,9 @@ impl Default for BudgetConfig {
     fn default() -> Self {
         Self {
             interval: Duration::from_millis(200),
-            upgrade_headroom_percent: 15,
+            upgrade_headroom_percent: 10,
             upgrade_hold: Duration::from_millis(2000),
-            upgrade_hold_max: Duration::from_secs(20),
+            upgrade_hold_max: Duration::from_secs(10),
             pause_hold: Duration::from_millis(3000),
             upgrade_interval: Duration::from_millis(500),
             viewport_tolerance_percent: 20,
@@ -76,6 +76,8 @@ pub struct Way {
     pub loss: f32,
     /// Its queue grows.
     pub congested: bool,
+    /// It begins with a TCP connection that takes less than it was given.
+    pub backlogged: bool,
 }
 
 /// One subscription, and in `share` what it gets.
@@ -100,9 +102,12 @@ pub struct Demand {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     pub target: Option<LayerId>,
-    /// When the way made it go down.
+    /// When the way made it go down to a smaller picture, and when to fewer.
     lowered: Option<Instant>,
+    thinned: Option<Instant>,
     raised: Option<Instant>,
+    /// When it went up to a larger picture.
+    grown: Option<Instant>,
     /// Since when not even the lowest layer fits.
     unfit: Option<Instant>,
     /// It went down because of the way and is not back yet: it goes up step by step.
@@ -132,6 +137,19 @@ impl Demand {
         Self { at: 0, kind, preferences, ladder, speaking: false, audible: true, told: true, held, share: Share::NOTHING }
     }
 
+    /// Instead of its share, the largest picture that takes no more than this, or the smallest there is: a keyframe of it comes soon through
+    /// a link that is full.
+    pub fn take_small(&mut self, now: Instant, most_bps: u64) {
+        let fits = |rung: &&Rung| rung.active && u64::from(rung.bitrate_bps) <= most_bps && Some(rung.id) < self.held.target;
+        let rungs = self.ladder.rungs();
+        let Some(small) = rungs.iter().rfind(fits).or_else(|| rungs.iter().find(|rung| rung.active)) else { return };
+        self.held.target = Some(small.id);
+        self.held.lowered = Some(now);
+        self.held.restoring = true;
+        let wish = Some(LayerId::new(small.id.spatial, self.preferences.layer_max.temporal));
+        self.share = Share { target: Some(small.id), wish, bitrate_bps: small.bitrate_bps, ..self.share };
+    }
+
     /// Who is served before whom: shared screens, then who speaks or is pinned, then the rest.
     fn class(&self) -> u8 {
         match self.preferences {
@@ -146,6 +164,9 @@ impl Demand {
         u32::from(self.preferences.width) * u32::from(self.preferences.height)
     }
 }
+
+/// The room to spare for a layer, divided by this, is that for more pictures of the same size.
+const THINNING: u64 = 3;
 
 /// One participant's memory.
 #[derive(Clone, Debug, Default)]
@@ -181,7 +202,11 @@ impl Purse {
     }
 
     fn fits_well(&self, more: u64) -> bool {
-        self.spent.saturating_add(more).saturating_mul(100 + self.headroom_percent) <= self.estimate.saturating_mul(100)
+        self.fits_with(more, self.headroom_percent)
+    }
+
+    fn fits_with(&self, more: u64, headroom_percent: u64) -> bool {
+        self.spent.saturating_add(more).saturating_mul(100 + headroom_percent) <= self.estimate.saturating_mul(100)
     }
 }
 
@@ -226,11 +251,12 @@ impl Budget {
             wish_for_absent(now, config, demands, climbs, &mut purse);
         }
         let pictures = climbs.iter().any(|climb| climb.taken.is_some());
+        let narrow = if way.backlogged { Reason::Backlog } else { Reason::Estimate };
         for climb in climbs.iter() {
             let reason = match climb.taken {
                 Some(taken) if taken == climb.highest => climb.reason,
                 None if !pictures => Reason::AudioOnly,
-                Some(_) | None => Reason::Estimate,
+                Some(_) | None => narrow,
             };
             finish(now, config, &mut demands[climb.at], climb, reason);
         }
@@ -315,7 +341,10 @@ fn take_step(now: Instant, config: &BudgetConfig, demand: &Demand, climb: &mut C
     for next in climb.next(demand, taken).into_iter().flatten() {
         let more = demand.ladder.bitrate_of(next).saturating_sub(before);
         let kept = demand.held.target.is_some_and(|held| demand.ladder.id_of(next) <= held);
-        let fits = if kept { purse.fits(more) } else { may_climb(now, config, demand, next) && purse.fits_well(more) };
+        // More pictures of one size can be had and given up again at any moment: they need less room to spare.
+        let same_size = demand.held.target.is_some_and(|held| held.spatial >= demand.ladder.id_of(next).spatial);
+        let headroom_percent = if same_size { purse.headroom_percent / THINNING } else { purse.headroom_percent };
+        let fits = if kept { purse.fits(more) } else { may_climb(now, config, demand, next) && purse.fits_with(more, headroom_percent) };
         if fits {
             purse.spent = (purse.spent + demand.ladder.bitrate_of(next)).saturating_sub(before);
             climb.taken = Some(next);
@@ -344,8 +373,11 @@ fn may_climb(now: Instant, config: &BudgetConfig, demand: &Demand, next: usize) 
     if !held.restoring {
         return true;
     }
-    let had = held.target.map_or(0, |held| held.spatial + 1);
-    may_rise(now, config, held) && demand.ladder.id_of(next).spatial <= had
+    let next = demand.ladder.id_of(next).spatial;
+    match held.target {
+        Some(had) if next <= had.spatial => passed(now, held.thinned.max(held.raised), config.upgrade_interval),
+        had => may_rise(now, config, held) && next <= had.map_or(0, |had| had.spatial + 1),
+    }
 }
 
 /// A picture at all is waited for less patiently than a better one.
@@ -354,8 +386,11 @@ fn may_begin(now: Instant, config: &BudgetConfig, held: &Held) -> bool {
 }
 
 fn may_rise(now: Instant, config: &BudgetConfig, held: &Held) -> bool {
-    let passed = |since: Option<Instant>, least: Duration| since.is_none_or(|since| now.saturating_duration_since(since) >= least);
-    passed(held.lowered, hold(config, held.relapses)) && passed(held.raised, config.upgrade_interval)
+    passed(now, held.lowered, hold(config, held.relapses)) && passed(now, held.raised, config.upgrade_interval)
+}
+
+fn passed(now: Instant, since: Option<Instant>, least: Duration) -> bool {
+    since.is_none_or(|since| now.saturating_duration_since(since) >= least)
 }
 
 fn hold(config: &BudgetConfig, relapses: u8) -> Duration {
@@ -367,17 +402,22 @@ fn finish(now: Instant, config: &BudgetConfig, demand: &mut Demand, climb: &Clim
     let target = climb.taken.map(|taken| demand.ladder.id_of(taken));
     let bitrate_bps = climb.taken.map_or(0, |taken| demand.ladder.bitrate_of(taken) as u32);
     let held = &mut demand.held;
-    let by_the_way = matches!(reason, Reason::Estimate | Reason::AudioOnly | Reason::Loss);
+    let by_the_way = matches!(reason, Reason::Estimate | Reason::Backlog | Reason::AudioOnly | Reason::Loss);
     if target < held.target && by_the_way {
-        let lasted = held.raised.map_or(Duration::MAX, |raised| now.saturating_duration_since(raised));
-        if held.raised > held.lowered {
-            let failed = lasted < 2 * hold(config, held.relapses);
+        if target.map(|it| it.spatial) == held.target.map(|it| it.spatial) {
+            held.thinned = Some(now);
+        } else {
+            // What fails soon after it went up was too much; what fails later found another way.
+            let failed = held.grown > held.lowered && !passed(now, held.grown, 2 * config.upgrade_hold);
             held.relapses = if failed { held.relapses.saturating_add(1) } else { 0 };
+            held.lowered = Some(now);
         }
-        held.lowered = Some(now);
         held.restoring = true;
     } else if target > held.target && (held.target.is_some() || held.restoring) {
         held.raised = Some(now);
+        if target.map(|it| it.spatial) > held.target.map(|it| it.spatial) {
+            held.grown = Some(now);
+        }
     }
     held.restoring |= target.is_none() && by_the_way;
     if climb.taken == Some(climb.highest) && reason != Reason::Loss {

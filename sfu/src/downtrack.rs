@@ -64,6 +64,7 @@ pub struct Downtrack {
     /// The stream that was on the wire last.
     last_stream: Option<u8>,
     reported: Option<Instant>,
+    broken_off: Option<Instant>,
 }
 
 /// A packet as the subscriber will see it.
@@ -116,6 +117,8 @@ pub struct Report {
 
 /// A jump of more packets than this is no loss that retransmission could mend, but a stream that was muted, restarted or moved.
 const JUMP_MAX: u64 = 512;
+/// What is on the wire is broken off for something smaller no more often than this.
+const BREAK_INTERVAL: Duration = Duration::from_millis(1500);
 /// The descriptor bytes that may change lie within these first bytes of the payload.
 const HEAD_LEN_MAX: usize = 16;
 /// Original sequence number of RTX (RFC 4588 section 4).
@@ -162,6 +165,7 @@ impl Downtrack {
             unfinished: None,
             last_stream: None,
             reported: None,
+            broken_off: None,
             spec,
         }
     }
@@ -227,6 +231,22 @@ impl Downtrack {
         1 + if self.sound.makes_red() { u32::from(self.sound.copies) } else { 0 }
     }
 
+    /// Nothing more of what is on the wire is sent: it would come too late, and hold up what follows it. The next keyframe goes on, of
+    /// the target or of what is below it.
+    pub fn break_off(&mut self, now: Instant) {
+        self.broken_off = Some(now);
+        match self.pending {
+            Some(pending) => self.begin_replay(pending.stream, pending.sequence),
+            None => {
+                self.replay = self.replay.filter(|replay| replay.first);
+                self.unfinished = None;
+                self.selector.leave();
+            }
+        }
+        // What was lost of it is not sent again either.
+        self.source = self.source.wrapping_add(1);
+    }
+
     /// What was set last.
     pub fn wanted(&self) -> Option<LayerId> {
         self.selector.wanted()
@@ -243,6 +263,15 @@ impl Downtrack {
         self.selector.current()
     }
 
+    /// A larger picture is on the wire than is wanted, and what is wanted is another stream.
+    pub fn must_shrink(&self, now: Instant) -> bool {
+        if self.broken_off.is_some_and(|at| now.saturating_duration_since(at) < BREAK_INTERVAL) {
+            return false; // The keyframe that is on its way takes its time, too.
+        }
+        let larger = self.selector.wanted().zip(self.selector.current()).is_some_and(|(wanted, current)| wanted.spatial < current.spatial);
+        larger && self.selector.awaited().is_some()
+    }
+
     /// It cannot go to its target before the next keyframe.
     pub fn awaits_keyframe(&self) -> bool {
         self.selector.awaited().is_some()
@@ -251,7 +280,7 @@ impl Downtrack {
     /// Decides on a live packet, in the order in which they came. `None` when it is not for this subscriber now.
     pub fn plan(&mut self, now: Now, publication: &Publication, fresh: &Fresh) -> Result<Option<Planned>, DropReason> {
         self.selector.retarget(publication.offer());
-        if self.holds_back(now.mono, fresh.layer, &fresh.facts) {
+        if self.holds_back(now.mono, publication, fresh.layer, &fresh.facts) {
             return Ok(None);
         }
         self.plan_next(now, publication, fresh)
@@ -404,7 +433,7 @@ impl Downtrack {
     /// The layer of which a keyframe must be asked for now, if any: at once, and then again and again until it comes. None is asked for
     /// while the cache holds a fresh one, with which the downtrack goes on then.
     pub fn keyframe_wanted(&mut self, now: Instant, publication: &Publication, config: &Config) -> Option<u8> {
-        if self.spec.kind == Kind::Audio || self.replay.is_some() || self.pending.is_some() {
+        if self.spec.kind == Kind::Audio || self.replay.is_some_and(|replay| replay.first) || self.pending.is_some() {
             return None;
         }
         self.selector.retarget(publication.offer());

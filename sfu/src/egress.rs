@@ -15,6 +15,10 @@ pub trait Egress {
     fn slot(&mut self, to: &FiveTuple) -> Option<&mut [u8]>;
     /// Sends the first `len` bytes of the last slot at the end of the turn.
     fn commit(&mut self, len: usize);
+    /// Bytes for `to` that the network has not been given yet, where the way begins with a TCP connection that takes no more than it can send.
+    fn backlog(&mut self, _to: &FiveTuple) -> usize {
+        0
+    }
     /// Hands a message to another shard. `false` when its ring is full: the caller drops by name.
     fn to_shard(&mut self, shard: ShardId, message: MeshMessage) -> bool;
 }

@@ -20,6 +20,7 @@ mod layers;
 mod layout;
 mod munger;
 mod negotiation;
+mod pacer;
 mod packet;
 mod participant;
 mod publication;

@@ -15,6 +15,7 @@ use crate::bandwidth::Estimator;
 use crate::budget::Budget;
 use crate::downtrack::Downtrack;
 use crate::feedback::twcc::TwccRecorder;
+use crate::pacer::Pacer;
 use crate::redundancy::Redundancy;
 use crate::sfu::Subscribed;
 use crate::speakers::VoicePlace;
@@ -54,6 +55,7 @@ pub struct Participant {
     pub calling: bool,
     /// What the path to the client carries.
     pub bandwidth: Estimator,
+    pub pacer: Pacer,
     pub resends: Resends,
     /// How often its sound is sent.
     pub redundancy: Redundancy,
@@ -124,6 +126,7 @@ impl Participant {
             called: false,
             calling: false,
             bandwidth: Estimator::new(&config.bandwidth, now.mono),
+            pacer: Pacer::new(now.mono),
             resends: Resends::new(now.mono),
             redundancy: Redundancy::default(),
             clock_distance: None,

@@ -232,6 +232,8 @@ pub struct Stats {
     pub layer_switches: u64,
     /// Packets sent from the cache of the last pictures, so that a subscriber need not wait for a keyframe.
     pub replayed: u64,
+    /// Packets that left after they came, lest they fill a queue.
+    pub paced: u64,
     /// DTLS handshakes completed.
     pub connected: u64,
     /// Gauge: participants that live here.

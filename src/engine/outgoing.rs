@@ -62,6 +62,17 @@ impl Egress for Outgoing<'_> {
         }
     }
 
+    /// Of a client whose relay another shard serves it is not known here.
+    fn backlog(&mut self, to: &FiveTuple) -> usize {
+        match to.protocol {
+            Protocol::Relay(shard) if shard == self.relays.shard => {
+                let client = self.relays.server.client_behind(&to.remote);
+                client.map_or(0, |client| self.transmit.streams.backlog(&client))
+            }
+            Protocol::Relay(_) | Protocol::Udp | Protocol::Dtls | Protocol::Tcp | Protocol::Tls => 0,
+        }
+    }
+
     fn to_shard(&mut self, shard: ShardId, message: MeshMessage) -> bool {
         let taken = self.mesh.send(shard, Message::Media(message));
         let stats = &mut self.transmit.stats;

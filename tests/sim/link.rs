@@ -156,6 +156,13 @@ impl Link {
         self.between(from, to).map(|it| it.queued).max().unwrap_or_default()
     }
 
+    /// The wait that the longest of each tenth of a second exceeds a twentieth of the time.
+    pub fn queued_p95(&self, from: Duration, to: Duration) -> Duration {
+        let mut waits: Vec<Duration> = self.between(from, to).map(|it| it.queued).collect();
+        waits.sort_unstable();
+        waits.get(waits.len() * 95 / 100).copied().unwrap_or_default()
+    }
+
     fn lose(&mut self, conditions: &Conditions) -> bool {
         let mut lost = self.dice.chance(conditions.loss);
         if let Some(bursts) = conditions.bursts {

@@ -11,6 +11,7 @@ mod scenario;
 mod seeds;
 mod sim_bottleneck;
 mod sim_cases;
+mod sim_rfc8867;
 mod stamp;
 mod subscriber;
 #[expect(dead_code, reason = "the tests of single calls need more of it")]

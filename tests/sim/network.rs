@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 use pointsman_sfu::srtp::SrtpError;
-use pointsman_sfu::{Config, DropReason, Event, ParticipantId, Preferences, PublicationId, Quality, Sfu, Source};
+use pointsman_sfu::{Config, DropReason, Event, LayerId, ParticipantId, Preferences, PublicationId, Quality, Sfu, Source};
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple};
 
@@ -249,6 +249,42 @@ impl Network {
             _ => None,
         };
         self.events.iter().rev().find_map(|(_, event)| of_it(event))
+    }
+
+    /// What was estimated toward a viewer and decided for it, what it saw and how its link was, for whoever looks into a case.
+    pub fn tale_of(&self, client: usize) -> String {
+        let id = self.world.clients[client].id;
+        let told = self.events.iter().filter_map(|(at, event)| match event {
+            Event::Estimate { participant, estimate_bps } if *participant == id => Some((*at, format!("estimate {estimate_bps}"))),
+            Event::Quality { participant, publication, quality } if *participant == id => {
+                let Quality { current, target, bitrate_bps, reason } = quality;
+                let layer = |it: &Option<LayerId>| it.map_or("none".to_owned(), |it| format!("{}.{}", it.spatial, it.temporal));
+                Some((*at, format!("{} gets {} of {}, {bitrate_bps}, {reason:?}", publication.0, layer(current), layer(target))))
+            }
+            _ => None,
+        });
+        let mut lines: Vec<(Duration, String)> = told.collect();
+        for track in &self.subscriber(client).tracks {
+            let mut before = None;
+            for it in &track.decoder.shown {
+                let late = before.map_or(Duration::ZERO, |(at, _)| it.at - at);
+                if before.is_none_or(|(_, layer)| layer != it.stamp.layer) || late > Duration::from_millis(130) {
+                    lines.push((it.at, format!("{} shows layer {} after {late:?}", track.line.mid, it.stamp.layer)));
+                }
+                before = Some((it.at, it.stamp.layer));
+            }
+        }
+        for (at, passed) in self.people[client].down.passed.iter().enumerate() {
+            if passed.queued > Duration::from_millis(60) || passed.lost > 0 {
+                let what = format!("queue {:?}, {} lost, {} kbit/s passed", passed.queued, passed.lost, passed.bytes * 80 / 1000);
+                lines.push((Duration::from_millis(100 * at as u64), what));
+            }
+        }
+        for (at, layer) in self.people.iter().filter_map(|it| it.publisher.as_ref()).flat_map(|it| &it.keyframe_requests) {
+            lines.push((*at, format!("a keyframe of layer {layer} is asked for")));
+        }
+        lines.sort();
+        lines.into_iter().map(|(at, what)| format!("{:8.3} {what}\n", at.as_secs_f64())).collect()
     }
 
     /// What the shards counted, for whoever looks into a seed.

@@ -7,51 +7,106 @@ use crate::network::{Network, Role, camera_line, camera_of, microphone_of};
 use crate::publisher::Plan;
 use crate::sim_cases::{assert_flows, ms, run, s, seen};
 
-/// 3 Mbit/s, from 15 s 0.5 Mbit/s, from 35 s 3 Mbit/s again; 40 ms there and back.
-fn narrows_and_widens() -> Vec<(Duration, Conditions)> {
-    let at = |from, rate_bps| (s(from), Conditions::narrow(20, rate_bps));
-    vec![at(0, 3_000_000), at(15, 500_000), at(35, 3_000_000)]
-}
-
+/// 3 Mbit/s, from 15 s 0.5 Mbit/s, from 35 s 3 Mbit/s again; 40 ms there and back, and a queue of 300 ms.
+const PHASES: [(Duration, u64); 3] = [(s(0), 3_000_000), (s(15), 500_000), (s(35), 3_000_000)];
 const END: Duration = s(55);
 
+fn narrows_and_widens() -> Vec<(Duration, Conditions)> {
+    PHASES.iter().map(|&(from, rate_bps)| (from, Conditions::narrow(20, rate_bps))).collect()
+}
+
 /// A gallery of cameras with microphones, and one viewer of all.
-fn gallery(cameras: usize, kbps: &[u32]) -> Network {
+fn gallery(seed: u64, cameras: usize, kbps: &[u32]) -> Network {
     let publisher = |at| Role::publisher(Plan { sound: Some(microphone_of(at)), ..Plan::with_rates(camera_of(at), kbps) }).on_shard(at % 2);
     let mut roles: Vec<Role> = (0..cameras).map(publisher).collect();
     roles.push(Role::subscriber((0..cameras).collect()).down(narrows_and_widens()));
-    Network::new(23, 2, roles)
+    Network::new(seed, 2, roles)
 }
 
+/// What a viewer of one camera got of the three phases.
+#[derive(Debug)]
+struct Figures {
+    step_down: Duration,
+    back: Option<Duration>,
+    /// Share of the link that was used, once a phase was steady.
+    used: [f64; 3],
+    /// Longest wait for the bottleneck, from 3 s after each change on, and the one that a twentieth of the time exceeds.
+    queued: [Duration; 3],
+    queued_p95: [Duration; 3],
+    /// Longest time without a new picture.
+    gaps: [Duration; 3],
+}
+
+impl Figures {
+    fn of(network: &Network) -> Self {
+        let (track, down) = (seen(network), &network.person(1).down);
+        let steady = [(s(8), s(15)), (s(20), s(35)), (s(45), END)];
+        let settled = [(s(3), s(15)), (s(18), s(35)), (s(38), END)];
+        let whole = [(s(3), s(15)), (s(15), s(35)), (s(35), END)];
+        let at = |from, layer| track.first_shown(from, |stamp| stamp.layer == layer).map(|at| at - from);
+        let used = [0, 1, 2].map(|at| down.rate_bps(steady[at].0, steady[at].1) / PHASES[at].1 as f64);
+        Self {
+            step_down: track.first_shown(s(15), |stamp| stamp.layer < 2).expect("it steps down") - s(15),
+            back: at(s(35), 2),
+            used,
+            queued: settled.map(|(from, to)| down.queued(from, to)),
+            queued_p95: settled.map(|(from, to)| down.queued_p95(from, to)),
+            gaps: whole.map(|(from, to)| track.longest_gap(from, to)),
+        }
+    }
+
+    fn tell(&self, what: &str) {
+        let [wide, narrow, again] = self.used.map(|used| (used * 100.0).round());
+        println!(
+            "{what}: down after {:?}, back after {:?}; used {wide}, {narrow}, {again} %; queued at most {:?}, p95 {:?}; longest gaps {:?}",
+            self.step_down, self.back, self.queued, self.queued_p95, self.gaps
+        );
+    }
+}
+
+/// One camera whose ladder has rungs that fill 83 and 86 % of the two rates.
 #[test]
 fn sim_bottleneck_one_camera() {
-    let mut network = gallery(1, &[150, 500, 1700]);
+    for seed in 23..28 {
+        let mut network = gallery(seed, 1, &[150, 350, 2300]);
+        run(&mut network, END);
+        let figures = Figures::of(&network);
+        figures.tell(&format!("seed {seed}"));
+        if std::env::var_os("SIM_TALE").is_some() && seed == 23 {
+            println!("{}", network.tale_of(1));
+        }
+    }
+}
+
+/// A ladder with gaps: its best layer is 62 % of the wide link, and of the middle one only two thirds of the pictures fit the narrow one.
+#[test]
+fn sim_bottleneck_one_camera_with_gaps() {
+    let mut network = gallery(23, 1, &[150, 500, 1700]);
     run(&mut network, END);
-    let (track, down) = (seen(&network), &network.person(1).down);
-    let step_down = track.first_shown(s(15), |stamp| stamp.layer < 2).expect("it steps down") - s(15);
-    let back = track.first_shown(s(35), |stamp| stamp.layer == 2).map(|at| at - s(35));
-    let queued = [down.queued(s(5), s(15)), down.queued(s(18), s(35)), down.queued(s(38), END)];
-    let rates = [down.rate_bps(s(8), s(15)), down.rate_bps(s(20), s(35)), down.rate_bps(s(47), END)];
-    let longest = [track.longest_gap(s(3), s(15)), track.longest_gap(s(15), s(35)), track.longest_gap(s(35), END)];
-    println!("down after {step_down:?}, back after {back:?}, queued {queued:?}, bit/s {rates:?}, longest gaps {longest:?}");
-    println!("estimates {:?}", network.estimates(1, s(0), END));
-    assert!(step_down <= s(3), "{step_down:?}");
-    assert!(back.is_some_and(|back| back <= s(15)), "{back:?}");
-    assert!(queued.iter().all(|&queued| queued < ms(250)), "{queued:?}");
-    assert_flows(track, s(3), s(15), ms(300));
-    assert_flows(track, s(15), END, s(3));
+    let figures = Figures::of(&network);
+    figures.tell("with gaps");
+    if std::env::var_os("SIM_TALE").is_some() {
+        println!("{}", network.tale_of(1));
+    }
+    assert!(figures.step_down <= s(3), "{figures:?}");
+    assert!(figures.back.is_some_and(|back| back <= s(15)), "{figures:?}");
+    assert!(figures.queued.iter().all(|&queued| queued < ms(250)), "{figures:?}");
+    assert_flows(seen(&network), s(3), s(15), ms(300));
+    assert_flows(seen(&network), s(15), END, s(3));
 }
 
 #[test]
 fn sim_bottleneck_a_gallery_fills_the_link() {
-    let mut network = gallery(3, &[60, 150, 800]);
+    let mut network = gallery(23, 3, &[60, 150, 800]);
     run(&mut network, END);
     let down = &network.person(3).down;
     let rates = [down.rate_bps(s(8), s(15)), down.rate_bps(s(20), s(35)), down.rate_bps(s(47), END)];
     let queued = [down.queued(s(5), s(15)), down.queued(s(18), s(35)), down.queued(s(38), END)];
     let tracks = (0..3).map(|at| network.subscriber(3).track(&camera_line(at)).longest_gap(s(15), END));
     println!("bit/s {rates:?}, queued {queued:?}, longest gaps {:?}", tracks.collect::<Vec<_>>());
-    println!("estimates {:?}", network.estimates(3, s(0), END));
+    if std::env::var_os("SIM_TALE").is_some() {
+        println!("{}", network.tale_of(3));
+    }
     for (rate, least) in rates.into_iter().zip([1.7e6, 0.4e6, 1.5e6]) {
         assert!(rate > least, "{rates:?}");
     }

@@ -242,3 +242,22 @@ fn sim_case_a_tenth_is_lost() {
     run(&mut network, s(60));
     assert_flows(seen(&network), s(2), s(60), ms(500));
 }
+
+/// Loss on a publisher's uplink never lowers anyone's downlink estimate (mediasoup#872, mediasoup PR#962): neither that of its viewers, nor
+/// its own.
+#[test]
+fn sim_case_loss_on_an_uplink_lowers_no_downlink_estimate() {
+    for loss in [0.02, 0.1, 0.3] {
+        let up = vec![(Duration::ZERO, Conditions::delayed(20)), (s(6), Conditions::lossy(20, loss))];
+        let mut roles = vec![Role { watches: vec![3], ..Role::publisher(camera(0)).up(up) }];
+        roles.extend((1..3).map(|at| Role::subscriber(vec![0]).on_shard(at % 2)));
+        roles.push(Role::publisher(camera(3)).on_shard(1));
+        let mut network = Network::new(29, 2, roles);
+        run(&mut network, s(20));
+        for client in 0..3 {
+            let before = network.estimates(client, s(0), s(6)).last().expect("an estimate").1;
+            let after = network.estimates(client, s(6), s(20));
+            assert!(after.iter().all(|&(_, bps)| bps >= before), "client {client}, loss {loss}: {before}, then {after:?}");
+        }
+    }
+}

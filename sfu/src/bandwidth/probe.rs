@@ -24,10 +24,10 @@ const STEP_US: i64 = 2_000;
 const ANSWER_MAX_US: i64 = 1_000_000;
 /// From one probe to the next, after one that succeeded and after some that did not.
 const INTERVAL_US: i64 = 1_500_000;
-const INTERVAL_MAX_US: i64 = 5_000_000;
+const INTERVAL_MAX_US: i64 = 3_000_000;
 /// Each probe is for so many times the estimate: the first, when nothing is known, and later ones, which may fill a queue.
 const FIRST: f64 = 3.0;
-const FURTHER: f64 = 1.6;
+const FURTHER: f64 = 2.0;
 /// Above what is wanted, so that what is wanted fits with room for its bursts.
 const ABOVE_WANTED: f64 = 1.25;
 /// Feedback on so many of the packets makes a result.
@@ -64,6 +64,8 @@ pub struct Prober {
     interval_us: i64,
     ended_us: i64,
     started: bool,
+    /// The last result was the link's capacity, and not what was tried.
+    saturated: bool,
 }
 
 /// What is known when a probe is thought of.
@@ -76,7 +78,7 @@ pub struct Wish {
 
 impl Prober {
     pub const fn new() -> Self {
-        Self { cluster: None, next_id: 1, step_us: 0, not_before_us: 0, interval_us: INTERVAL_US, ended_us: i64::MIN / 2, started: false }
+        Self { cluster: None, next_id: 1, step_us: 0, not_before_us: 0, interval_us: INTERVAL_US, ended_us: i64::MIN / 2, started: false, saturated: false }
     }
 
     /// The stretch that is being sent.
@@ -166,6 +168,10 @@ impl Prober {
         cluster.answered_bytes += f64::from(len);
     }
 
+    pub const fn was_saturated(&self) -> bool {
+        self.saturated
+    }
+
     /// The rate that the probe proved, once enough of it is told.
     pub fn result(&mut self, now_us: i64, estimate_bps: f64) -> Option<f64> {
         let cluster = self.cluster.filter(|cluster| now_us > cluster.end_us)?;
@@ -182,6 +188,7 @@ impl Prober {
         let sent = ((cluster.sent_bytes - cluster.first_sent_len) * 8.0 / sending).min(cluster.bps);
         let arrived = (cluster.answered_bytes - cluster.first_len) * 8.0 / arriving;
         let saturated = arrived < sent * SATURATED;
+        self.saturated = saturated;
         let proved = if saturated { arrived * USED } else { sent.min(arrived) };
         if saturated || proved <= estimate_bps {
             self.fail(now_us);

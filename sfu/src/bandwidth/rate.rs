@@ -3,8 +3,13 @@
 
 use super::delay::Usage;
 
-/// Of what gets through, when queues grow.
+/// Of what gets through, when queues have grown long, and when they only begin to. Layers are steps: whoever gives up a tenth for
+/// nothing gives up the best one.
 const DECREASE: f64 = 0.85;
+const DECREASE_LITTLE: f64 = 0.95;
+/// What a queue that only begins can take at once.
+const LITTLE: f64 = 0.92;
+const LITTLE_WAIT_US: i64 = 300_000;
 /// A second, far from where it was too much.
 const INCREASE: f64 = 0.08;
 /// The rate is no more than this part of what arrives, and a little: beyond that nothing is proved.
@@ -13,6 +18,10 @@ const PROVED_MORE_BPS: f64 = 10_000.0;
 /// A queue that is shorter than this may be the jitter of a path of which we use only a part.
 const QUEUE_SURE_US: i64 = 80_000;
 const PACKET_BITS: f64 = 9_600.0;
+/// Below this part of what it was, the rate has fallen because the link has, not because it was a little too much.
+const FALL: f64 = 0.7;
+/// What arrives is about the rate.
+const NEAR: f64 = 0.8;
 
 /// The moment of one look at the path. Rates in bits per second.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +31,8 @@ pub struct Look {
     /// What arrives, over half a second and over a quarter.
     pub arriving: Option<f64>,
     pub arriving_lately: Option<f64>,
-    /// Much less is sent than could be.
-    pub idle: bool,
+    /// What a link that has become narrow lets through.
+    pub narrow: Option<f64>,
     /// Loss speaks against more.
     pub may_grow: bool,
     pub rtt_us: i64,
@@ -36,13 +45,14 @@ pub struct DelayRate {
     growing: bool,
     looked_us: Option<i64>,
     decreased_us: Option<i64>,
+    fallen_us: Option<i64>,
     /// What got through when queues last grew, smoothed, and its relative variance: the capacity of the link.
     capacity: Option<(f64, f64)>,
 }
 
 impl DelayRate {
     pub const fn new(bps: f64) -> Self {
-        Self { bps, growing: true, looked_us: None, decreased_us: None, capacity: None }
+        Self { bps, growing: true, looked_us: None, decreased_us: None, fallen_us: None, capacity: None }
     }
 
     pub const fn bps(&self) -> f64 {
@@ -53,6 +63,11 @@ impl DelayRate {
         self.decreased_us
     }
 
+    /// When it fell far.
+    pub const fn fallen_us(&self) -> Option<i64> {
+        self.fallen_us
+    }
+
     /// A probe proved that this much gets through.
     pub fn prove(&mut self, bps: f64) {
         if bps > self.bps {
@@ -60,6 +75,11 @@ impl DelayRate {
             self.growing = true;
             self.capacity = self.capacity.filter(|&(capacity, _)| bps < capacity * 1.1);
         }
+    }
+
+    /// A probe found that no more than this gets through. It was short, so a little of it is believed at a time.
+    pub const fn refute(&mut self, bps: f64) {
+        self.bps = self.bps.min(bps.max(self.bps * LITTLE));
     }
 
     pub const fn limit(&mut self, bps: f64) {
@@ -83,18 +103,26 @@ impl DelayRate {
     }
 
     fn decrease(&mut self, look: &Look) {
-        let Some(arriving) = look.arriving_lately.or(look.arriving) else { return };
+        let Some(arriving) = look.narrow.or(look.arriving_lately).or(look.arriving) else { return };
+        let long = look.narrow.is_some() || look.queue_us >= QUEUE_SURE_US;
         // What was decided shows after a round trip.
-        let wait = look.rtt_us.clamp(20_000, 200_000) + 50_000;
-        if self.decreased_us.is_some_and(|at| look.now_us - at < wait) && arriving > self.bps / 2.0 {
+        let wait = if long { look.rtt_us.clamp(20_000, 200_000) + 50_000 } else { LITTLE_WAIT_US };
+        if self.decreased_us.is_some_and(|at| look.now_us - at < wait) && (!long || arriving > self.bps / 2.0) {
             return;
         }
-        let mut bps = arriving * DECREASE;
-        if look.idle && look.queue_us < QUEUE_SURE_US {
-            // Little is sent, so that little arrives is no wonder.
-            bps = bps.max(self.bps * DECREASE);
-        } else {
+        let much = long && (arriving < self.bps * NEAR || look.queue_us >= 2 * QUEUE_SURE_US);
+        let mut bps = arriving * if much { DECREASE } else { DECREASE_LITTLE };
+        if long {
             self.learn_capacity(arriving);
+        } else {
+            // That little arrives is no wonder when little is sent.
+            bps = bps.max(self.bps * LITTLE);
+            if arriving > self.bps * NEAR {
+                self.learn_capacity(arriving);
+            }
+        }
+        if bps < self.bps * FALL {
+            self.fallen_us = Some(look.now_us);
         }
         self.bps = self.bps.min(bps);
         self.decreased_us = Some(look.now_us);

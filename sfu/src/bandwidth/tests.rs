@@ -167,3 +167,28 @@ fn news_are_few() {
     assert!(steady.news < 20, "{steady:?}");
     assert_eq!(trial.estimator.next_due().filter(|due| *due + Duration::from_secs(1) < trial.now()), None, "no timer is left behind");
 }
+
+#[test]
+fn what_a_tcp_connection_does_not_take_lowers_the_estimate_at_once() {
+    let start = link::origin();
+    let mut estimator = super::Estimator::new(&super::BandwidthConfig::default(), start);
+    estimator.set_measured(true);
+    let (mut waits, mut much) = (0.0_f64, None);
+    for ms in 0..2000_u64 {
+        let now = start + Duration::from_millis(ms);
+        // As much as is believed to get through, of which 0.4 Mbit/s does.
+        let bytes = estimator.estimate_bps() as f64 / 8e3;
+        if ms % 10 == 0 {
+            estimator.sent(now, (bytes * 10.0) as usize);
+            waits += bytes * 10.0;
+        }
+        waits = (waits - 50.0).max(0.0);
+        if estimator.waits(now, waits as usize) {
+            much.get_or_insert(ms);
+            assert!(ms < 1500, "what waits is gone soon: {waits}");
+        }
+    }
+    assert!(much.is_some_and(|ms| (80..400).contains(&ms)), "{much:?}");
+    assert!((250_000..450_000).contains(&estimator.estimate_bps()), "{}", estimator.estimate_bps());
+    assert!(!estimator.is_backlogged(start + Duration::from_secs(4)));
+}

@@ -69,6 +69,11 @@ impl Ladder {
         }
     }
 
+    /// What is sent for a layer; of one that is not there, what the best below it takes.
+    pub fn bitrate_for(&self, id: LayerId) -> u64 {
+        self.rungs().iter().rposition(|rung| rung.id <= id).map_or(0, |at| self.bitrate_of(at))
+    }
+
     /// The smallest spatial layer whose picture covers the tile. `None`: no layer's size is known, or the tile's is not.
     fn covering(&self, preferences: &Preferences, tolerance_percent: u64) -> Option<u8> {
         let covers = |rung: &Rung| {

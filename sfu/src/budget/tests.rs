@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const GOOD: Way = Way { estimate_bps: None, loss: 0.0, congested: false };
+const GOOD: Way = Way { estimate_bps: None, loss: 0.0, congested: false, backlogged: false };
 
 #[expect(clippy::disallowed_methods, reason = "a virtual clock has to start somewhere")]
 fn start() -> Instant {
@@ -432,6 +432,7 @@ fn any_way() -> impl Strategy<Value = Way> {
         estimate_bps: Some(estimate),
         loss,
         congested,
+        backlogged: false,
     })
 }
 

@@ -1,13 +1,14 @@
 //! From what was gathered to what leaves: to other shards by reference, to subscribers one after another.
 
 use pointsman_wire::clock::Now;
+use pointsman_wire::net::Protocol;
 
 use super::publications::Publications;
 use super::{Sfu, Timer};
 use crate::downtrack::{Departure, Planned, REPLAY_INTERVAL, Source};
 use crate::gathered::Chain;
 use crate::publication::Origin;
-use crate::{DropReason, Egress, MeshMessage, MeshPacket, PacketRef, ParticipantId};
+use crate::{DropReason, Egress, Kind, MeshMessage, MeshPacket, PacketRef, ParticipantId};
 
 /// Lists that a flush works with; kept, so that it allocates nothing.
 #[derive(Debug)]
@@ -118,6 +119,7 @@ impl Sfu {
 
     /// Everything that one subscriber gets, so that it lies together and leaves as trains.
     fn forward_to(&mut self, now: Now, index: u32, out: &mut impl Egress) {
+        self.open_pacer(now, index, out);
         self.plan_for(now, index);
         let Self { participants, publications, desk, stats, config, .. } = self;
         let Some(participant) = participants.get_mut(index as usize) else { return };
@@ -155,6 +157,20 @@ impl Sfu {
         }
     }
 
+    /// Sees how much may leave for a subscriber now.
+    fn open_pacer(&mut self, now: Now, index: u32, out: &mut impl Egress) {
+        let Some(participant) = self.participants.get_mut(index as usize) else { return };
+        let estimate_bps = participant.bandwidth.estimate_bps();
+        participant.pacer.refill(now.mono, estimate_bps);
+        if let Some(path) = participant.transport.path().filter(|path| path.protocol != Protocol::Udp) {
+            let backlog = out.backlog(&path);
+            if participant.bandwidth.waits(now.mono, backlog) {
+                participant.pacer.close();
+                self.hasten_share(now, index);
+            }
+        }
+    }
+
     /// Decides on each packet for a subscriber, before the first is written: only then their sizes are known.
     fn plan_for(&mut self, now: Now, index: u32) {
         let Self { participants, publications, desk, stats, config, .. } = self;
@@ -166,9 +182,14 @@ impl Sfu {
             let Some(from) = downtrack.publication else { continue };
             let Some(publication) = publications.table.get(from as usize) else { continue };
             let before = downtrack.current();
+            let paced = downtrack.spec().kind == Kind::Video;
             for (fresh_at, fresh) in publications.gathered.of(publication.fresh) {
+                if paced && !participant.pacer.is_open() && downtrack.fall_behind(fresh.layer, &fresh.facts) {
+                    continue;
+                }
                 match downtrack.plan(now, publication, fresh) {
                     Ok(Some(planned)) => {
+                        participant.pacer.take(planned.len);
                         desk.items.push(Item { downtrack: at, fresh: fresh_at, planned });
                     }
                     Ok(None) => {}
@@ -198,12 +219,15 @@ impl Sfu {
             if called {
                 downtrack.catch_up();
             }
-            while let Some((layer, facts, packet)) = downtrack.next_cached(publication) {
+            while participant.pacer.is_open()
+                && let Some((layer, facts, packet)) = downtrack.next_cached(now.mono, publication)
+            {
                 let Some(place) = gathered.push_alone(layer, *facts, PacketRef::clone(packet)) else { break };
                 let Some(fresh) = gathered.get(place) else { break };
                 match downtrack.plan_next(now, publication, fresh) {
                     Ok(Some(planned)) => {
-                        stats.replayed += 1;
+                        participant.pacer.take(planned.len);
+                        *(if downtrack.is_behind() { &mut stats.paced } else { &mut stats.replayed }) += 1;
                         desk.items.push(Item { downtrack: at as u16, fresh: place, planned });
                     }
                     Ok(None) => {}

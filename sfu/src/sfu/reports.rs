@@ -105,6 +105,7 @@ impl Sfu {
             match downtrack.write(outbound, slot, &planned, &source, departure) {
                 Ok(len) => {
                     out.commit(len);
+                    participant.pacer.take(len);
                     if downtrack.is_numbered() {
                         participant.bandwidth.sent(now.mono, len);
                     }

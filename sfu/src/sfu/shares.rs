@@ -30,6 +30,11 @@ const OVERHEAD_PERCENT: u64 = 5;
 const QUEUE_MAX: Duration = Duration::from_millis(200);
 /// An estimate that falls by so much is acted on at once.
 const FALL_PERCENT: u64 = 5;
+/// What is on the wire may take so much of the estimate while it waits for the keyframe of something smaller. What takes more fills queues,
+/// in which that keyframe would wait, too.
+const BEARABLE_PERCENT: u64 = 120;
+/// What then comes takes no more than one part in so many of the estimate: a keyframe is as large as several pictures.
+const KEYFRAME_PART: u64 = 2;
 
 impl Sfu {
     pub(super) fn share_if_due(&mut self, now: Now, index: u32) {
@@ -42,7 +47,7 @@ impl Sfu {
 
     /// The look at one participant's shares.
     fn share(&mut self, now: Now, index: u32) {
-        let Self { participants, publications, rooms, budget, config, stats, events, .. } = self;
+        let Self { participants, publications, rooms, budget, config, desk, stats, events, .. } = self;
         let Some(participant) = participants.get_mut(index as usize) else { return };
         let room = rooms.find(participant.room).and_then(|at| rooms.get(at));
         participant.subscribed.resize(participant.downtracks.len(), Subscribed::default());
@@ -61,11 +66,18 @@ impl Sfu {
         }
         let estimate_bps = participant.bandwidth.estimate_bps();
         let congested = participant.bandwidth.queue() >= QUEUE_MAX;
-        let way = Way { estimate_bps: Some(estimate_bps), loss: participant.bandwidth.loss(), congested };
+        let backlogged = participant.bandwidth.is_backlogged(now.mono);
+        let way = Way { estimate_bps: Some(estimate_bps), loss: participant.bandwidth.loss(), congested, backlogged };
         let wanted_bps = participant.budget.divide(now.mono, &config.budget, way, budget);
         participant.bandwidth.set_wanted(wanted_bps);
         participant.shared_bps = estimate_bps;
-        for demand in &budget.demands {
+        let on_wire = |demand: &Demand| {
+            let current = participant.downtracks.get(demand.at).and_then(Downtrack::current);
+            current.map_or(0, |current| demand.ladder.bitrate_for(current))
+        };
+        let sent_bps: u64 = budget.demands.iter().map(on_wire).sum();
+        let unbearable = sent_bps.saturating_mul(100) > estimate_bps.saturating_mul(BEARABLE_PERCENT);
+        for demand in &mut budget.demands {
             let (Some(downtrack), Some(subscribed)) =
                 (participant.downtracks.get_mut(demand.at), participant.subscribed.get_mut(demand.at))
             else {
@@ -75,6 +87,19 @@ impl Sfu {
             // Sound is stopped where it comes in, so that no word has to wait for a look.
             if demand.kind == Kind::Video && downtrack.wanted() != demand.share.wish {
                 downtrack.set_target(demand.share.wish);
+            }
+            if unbearable && downtrack.must_shrink(now.mono) {
+                downtrack.break_off(now.mono);
+                demand.take_small(now.mono, estimate_bps / KEYFRAME_PART);
+                downtrack.set_target(demand.share.wish);
+                subscribed.held = demand.held;
+                let publication = downtrack.publication.and_then(|at| Some((at, publications.table.get(at as usize)?)));
+                if let Some((at, publication)) = publication
+                    && let Some(layer) = downtrack.keyframe_wanted(now.mono, publication, config)
+                {
+                    desk.wanted.push((at, layer));
+                }
+                participant.catches_up |= downtrack.catches_up();
             }
             let quality = quality(downtrack, &demand.share, demand.kind);
             if let Some(event) = subscribed.news(now.mono, participant.id, quality) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pointsman_sfu::{Event, LayerId, Preferences, Quality, Reason};
+use pointsman_wire::net::Protocol;
 
 use crate::world::*;
 
@@ -17,10 +18,15 @@ struct Call {
 
 impl Call {
     fn new() -> Self {
+        Self::over(Protocol::Udp)
+    }
+
+    fn over(protocol: Protocol) -> Self {
         let mut world = World::new(2);
         world.join(0, vec![video_in(1, "0", &["q", "h", "f"])], vec![]);
         let publisher = world.clients[0].id;
         world.join(1, vec![], vec![video_out("a", SSRC, Some((1, publisher)))]);
+        world.clients[1].path.protocol = protocol;
         world.connect(0);
         world.connect(1);
         let streams = ["q", "h", "f"].iter().enumerate().map(|(at, rid)| Stream::new(11 * (at as u32 + 1), 1).with_rid("0", rid)).collect();
@@ -112,4 +118,31 @@ fn control_is_not_told_twice() {
     call.run(5000);
     let told = call.world.events.iter().filter(|event| matches!(event, Event::Quality { .. })).count();
     assert_eq!(told, 0, "{:?}", call.world.events);
+}
+
+/// A path through TURN over TCP: what the connection does not take stays in its buffer, and tells so at once.
+#[test]
+fn layers_are_dropped_before_a_tcp_connection_queues() {
+    let mut call = Call::over(Protocol::Tcp);
+    call.run(3000);
+    assert_eq!(call.quality().current, Some(LayerId::new(2, 0)));
+    call.world.clients[1].take(SSRC);
+    // It takes 60 kbyte/s, while 133 are sent.
+    let (mut waits, mut longest) = (0, Vec::new());
+    for _ in 0..8 {
+        let mut most = 0;
+        for _ in 0..15 {
+            call.run(33);
+            let sent: usize = call.world.clients[1].take(SSRC).iter().map(|got| got.bytes.len()).sum();
+            waits = (waits + sent).saturating_sub(2000);
+            most = most.max(waits);
+            call.world.outs[1].backlog = waits;
+        }
+        longest.push(most);
+    }
+    assert!(longest.iter().all(|&bytes| bytes < 30_000), "half a second of what it takes at most: {longest:?}");
+    assert!(longest[4..].iter().all(|&bytes| bytes < 12_000), "and little once pictures are smaller: {longest:?}");
+    assert!(call.quality().current < Some(LayerId::new(2, 0)), "{:?}", call.quality());
+    let told = |event: &Event| matches!(event, Event::Quality { quality, .. } if quality.reason == Reason::Backlog);
+    assert!(call.world.events.iter().any(told), "{:?}", call.world.events);
 }

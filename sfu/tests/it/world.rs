@@ -28,6 +28,8 @@ pub struct Out {
     pub datagrams: Vec<(FiveTuple, std::ops::Range<usize>)>,
     pub mesh: Vec<(ShardId, MeshMessage)>,
     pub mesh_is_full: bool,
+    /// What waits before every path that begins with a connection.
+    pub backlog: usize,
 }
 
 impl Out {
@@ -60,6 +62,10 @@ impl Egress for Out {
     fn commit(&mut self, len: usize) {
         self.datagrams.push((self.to.expect("a slot was taken"), self.used..self.used + len));
         self.used += len;
+    }
+
+    fn backlog(&mut self, _: &FiveTuple) -> usize {
+        self.backlog
     }
 
     fn to_shard(&mut self, shard: ShardId, message: MeshMessage) -> bool {

@@ -15,7 +15,7 @@ mod pipes;
 mod socket;
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd as _, AsRawFd};
 use std::time::Instant;
 use std::{fmt, io};
 
@@ -25,7 +25,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use pointsman_turn::ConnectionId;
 use pointsman_wire::clock::{Now, Wheel};
-use pointsman_wire::net::{FiveTuple, ShardId};
+use pointsman_wire::net::{FiveTuple, Protocol, ShardId};
 use pointsman_wire::stream;
 use slab::Slab;
 
@@ -33,6 +33,7 @@ pub use connection::{Connection, Place};
 
 use super::config::StreamConfig;
 use super::stats::{DropReason, Stats};
+use super::sys;
 use peers::Listeners;
 use socket::{RECORD_LEN_MAX, Socket};
 
@@ -42,6 +43,8 @@ pub const STREAM_TOKEN_FIRST: usize = 1 << 32;
 const LISTENER_TOKEN_FIRST: usize = 1 << 40;
 /// One read of a connection.
 const READ_LEN: usize = 64 << 10;
+/// What the kernel holds of a client's bytes beyond those that are on their way.
+const UNSENT_MAX: i32 = 16 << 10;
 /// Answers may wait beyond the bound on relayed data, for this much again: then the client does not read at all.
 const ANSWER_BACKLOG_FACTOR: usize = 2;
 
@@ -171,6 +174,10 @@ impl Streams {
             self.plain = vec![0; stream::MESSAGE_LEN_MAX + READ_LEN + RECORD_LEN_MAX];
             self.cipher = vec![0; READ_LEN];
         }
+        // Else the kernel takes megabytes at once, and nobody sees for seconds that the network does not.
+        if let Err(error) = sys::set_option(tcp.as_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, UNSENT_MAX) {
+            tracing::debug!(%error, "the kernel bounds nothing of what it has not sent");
+        }
         let mut socket = Socket::new(tcp, tls);
         socket.put(&unsent);
         let Some(id) = self.insert(registry, now, socket, Role::Client(client), stats) else { return };
@@ -273,6 +280,16 @@ impl Streams {
         stats.stream_messages_out += 1;
         stats.stream_bytes_out += len as u64;
         self.mark_unwritten(id);
+    }
+
+    /// What waits for a client's connection to take it, in bytes.
+    pub fn backlog(&mut self, client: &FiveTuple) -> usize {
+        match client.protocol {
+            Protocol::Tcp | Protocol::Tls => {
+                self.find_client(client).and_then(|id| self.get(id)).map_or(0, |stream| stream.socket.backlog())
+            }
+            Protocol::Udp | Protocol::Dtls | Protocol::Relay(_) => 0,
+        }
     }
 
     /// Writes what was gathered. Once per turn.

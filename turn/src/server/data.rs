@@ -42,6 +42,12 @@ impl Server {
         self.verdict(decided)
     }
 
+    /// Whose relayed address it is.
+    pub fn client_behind(&self, relayed: &SocketAddr) -> Option<FiveTuple> {
+        let index = *self.relayed.get(relayed)?;
+        Some(self.allocations.get(index as usize)?.client)
+    }
+
     /// An ICMP error about a datagram that this relay sent to the peer (RFC 8656 section 11.5). The verdict is [`Verdict::Reply`]: a Data
     /// indication without data.
     pub fn handle_peer_error(&mut self, now: Now, relay: RelayPort, peer: SocketAddr, icmp: Icmp) -> Verdict {

@@ -100,7 +100,7 @@ impl Desk {
             }
         }
         self.asked.extend(self.downtrack.keyframe_wanted(self.now.mono, publication, &self.config));
-        while let Some((layer, facts, packet)) = self.downtrack.next_cached(publication) {
+        while let Some((layer, facts, packet)) = self.downtrack.next_cached(self.now.mono, publication) {
             let at = self.gathered.push_alone(layer, *facts, PacketRef::clone(packet)).unwrap();
             let fresh = self.gathered.get(at).unwrap();
             if let Some(planned) = self.downtrack.plan_next(self.now, publication, fresh).unwrap() {
