@@ -222,9 +222,11 @@ fn sfu(out: &mut Out<'_>, reading: &Reading) -> fmt::Result {
     for (name, help, read) in gauges {
         out.gauges(name, help, each(shards, read))?;
     }
-    let pairs: [(&str, &str, Pair); 6] = [
+    let pairs: [(&str, &str, Pair); 8] = [
         ("pointsman_sfu_packets", "RTP packets, by direction", |s| (s.sfu.packets_in, s.sfu.packets_out)),
         ("pointsman_sfu_bytes", "Bytes of RTP packets, by direction", |s| (s.sfu.bytes_in, s.sfu.bytes_out)),
+        ("pointsman_sfu_data_messages", "Messages over data channels, by direction", |s| (s.sfu.data_in, s.sfu.data_out)),
+        ("pointsman_sfu_data_bytes", "Bytes of messages over data channels, by direction", |s| (s.sfu.data_bytes_in, s.sfu.data_bytes_out)),
         ("pointsman_sfu_rtcp", "RTCP datagrams, by direction", |s| (s.sfu.rtcp_in, s.sfu.rtcp_out)),
         ("pointsman_sfu_mesh_packets", "Packets between shards, by direction", |s| (s.sfu.mesh_packets_in, s.sfu.mesh_packets_out)),
         ("pointsman_sfu_nacks", "Packets asked for again: by subscribers (in), of publishers (out)", |s| (s.sfu.nacks_in, s.sfu.nacks_out)),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use pointsman_wire::net::{FiveTuple, ShardId};
 
-use crate::{Preferences, Quality};
+use crate::{ChannelsOpen, DataMessage, DataSpec, Delivery, Preferences, Quality};
 
 /// Globally unique (drawn at random by control).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +25,8 @@ pub enum Command {
     Participant(Box<ParticipantSpec>),
     /// Ends a participant, its publications and its subscriptions.
     Remove(ParticipantId),
+    /// A message for participants' data channels. Who has none open gets nothing.
+    Data(Delivery),
 }
 
 /// One participant's transport, what it sends us and what it is sent: the outcome of its SDP and of the room's rules.
@@ -45,6 +47,8 @@ pub struct ParticipantSpec {
     pub fingerprints: Vec<Fingerprint>,
     pub receivers: Vec<ReceiverSpec>,
     pub senders: Vec<SenderSpec>,
+    /// The client wants data channels.
+    pub data: Option<DataSpec>,
 }
 
 /// Decides once which shard has a participant: the first that sees an authenticated connectivity check takes it.
@@ -238,6 +242,12 @@ pub enum Event {
     LayersWanted { publisher: ParticipantId, publication: PublicationId, spatial_max: Option<u8> },
     /// Who speaks in a room, the loudest first; the first is the dominant speaker.
     Speakers { room: RoomId, speakers: Vec<ParticipantId> },
+    /// Which kinds of data channel a participant has open.
+    DataChannels { participant: ParticipantId, open: ChannelsOpen },
+    /// A participant's message.
+    Data { participant: ParticipantId, message: DataMessage },
+    /// So many reliable messages to a participant were lost, since it did not take what came before.
+    DataLost { participant: ParticipantId, messages: u32 },
     /// The transport is gone. Control answers with `Command::Remove`.
     Closed { participant: ParticipantId, reason: CloseReason },
 }

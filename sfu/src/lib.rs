@@ -10,6 +10,7 @@ mod budget;
 mod cache;
 mod command;
 mod config;
+mod data;
 mod directory;
 mod downtrack;
 mod egress;
@@ -43,6 +44,9 @@ pub use command::{
     ParticipantSpec, PublicationId, ReceiverSpec, RoomId, SenderSpec, Source, SsrcSpec,
 };
 pub use config::Config;
+#[cfg(any(test, feature = "fuzz"))]
+pub use data::fuzz as fuzz_data_channel;
+pub use data::{ChannelsOpen, DataConfig, DataMessage, DataSpec, Delivery, Payload, PayloadBudget};
 pub use egress::{Egress, MeshMessage, MeshPacket, ReferenceTime};
 pub use facts::{Carried, Facts, Frame, Span};
 pub use layers::{LayerSet, Rates};

@@ -26,9 +26,9 @@ pub use error::{Place, Refusal, RefusalCause, SdpError, SubscribeError};
 use line::Line;
 use random::Random;
 
-use crate::sdp::{Description, Limits, Media, Setup, Transport};
+use crate::sdp::{Description, Limits, Media, MediaKind, Setup, Transport};
 use crate::{
-    Claim, DtlsRole, Fingerprint, Front, IceCredentials, Kind, ParticipantId, ParticipantSpec, Preferences, PublicationId, ReceiverSpec,
+    Claim, DataConfig, DtlsRole, Fingerprint, Front, IceCredentials, Kind, ParticipantId, ParticipantSpec, Preferences, PublicationId, ReceiverSpec,
     RoomId, Source,
 };
 
@@ -46,12 +46,22 @@ pub struct NegotiationConfig {
     pub subscriptions_max: usize,
     /// Simulcast layers of one publication. Browsers offer three.
     pub layers_max: usize,
+    /// Longest message that we take from a data channel, in bytes. 0: data channels are refused.
+    pub data_message_bytes_max: u32,
 }
 
 impl NegotiationConfig {
     /// Usual bounds around what has no default.
     pub fn new(candidates: Vec<SocketAddr>, fingerprint: Fingerprint) -> Self {
-        Self { candidates, fingerprint, limits: Limits::default(), publications_max: 16, subscriptions_max: 512, layers_max: 3 }
+        Self {
+            candidates,
+            fingerprint,
+            limits: Limits::default(),
+            publications_max: 16,
+            subscriptions_max: 512,
+            layers_max: 3,
+            data_message_bytes_max: DataConfig::default().message_bytes_max,
+        }
     }
 }
 
@@ -124,6 +134,7 @@ impl Negotiation {
             fingerprints: Vec::new(),
             receivers: Vec::new(),
             senders: Vec::new(),
+            data: None,
         };
         // RFC 8829 section 5.2.1: 64 bits with the highest clear.
         let session_id = random.number() >> 1;
@@ -268,7 +279,7 @@ impl Negotiation {
     /// Takes what the client says of its transport and of each m-line.
     fn take_description(&mut self, theirs: &Description, role: Role) -> Result<(), SdpError> {
         line::check_order(&self.lines, theirs, role)?;
-        let accepted = line::accepted(theirs)?;
+        let accepted = line::accepted(theirs, self.config.data_message_bytes_max > 0)?;
         if let Some(tagged) = accepted.tagged(theirs) {
             self.take_transport(&theirs.transport, tagged, theirs)?;
         } else if !self.is_established() {
@@ -291,7 +302,7 @@ impl Negotiation {
     fn take_transport(&mut self, session: &Transport, tagged: usize, theirs: &Description) -> Result<(), SdpError> {
         let Some(media) = theirs.media.get(tagged) else { return Ok(()) };
         let place = Place::of(tagged, media);
-        if !media.rtcp_mux && !media.rtcp_mux_only {
+        if !media.rtcp_mux && !media.rtcp_mux_only && media.kind != MediaKind::Application {
             return Err(Refusal::at(place, RefusalCause::NoRtcpMux).into());
         }
         let levels = || [&media.transport, session].into_iter().chain(theirs.media.iter().map(|media| &media.transport));
@@ -367,6 +378,7 @@ impl Negotiation {
     fn rebuild_spec(&mut self) {
         self.spec.receivers = self.lines.iter().filter_map(|line| line.receiver.clone()).collect();
         self.spec.senders = self.lines.iter().filter_map(|line| line.sender.clone()).collect();
+        self.spec.data = self.lines.iter().find_map(|line| line.data);
     }
 }
 

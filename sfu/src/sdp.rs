@@ -113,6 +113,10 @@ pub struct Media {
     pub simulcast: Option<Simulcast>,
     pub candidates: Vec<Candidate>,
     pub end_of_candidates: bool,
+    /// RFC 8841 section 5.
+    pub sctp_port: Option<u16>,
+    /// RFC 8841 section 6.
+    pub max_message_size: Option<u32>,
 }
 
 impl Media {
@@ -142,6 +146,8 @@ impl Media {
             simulcast: None,
             candidates: Vec::new(),
             end_of_candidates: false,
+            sctp_port: None,
+            max_message_size: None,
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod arrive;
 mod bandwidth;
+mod data;
 mod forward;
 mod mesh;
 mod publications;
@@ -58,6 +59,8 @@ pub struct Sfu {
     /// DTLS that waits for a later turn.
     waiting: VecDeque<(FiveTuple, PacketRef)>,
     handshakes_left: usize,
+    /// Messages for data channels, and what is left of a turn for them.
+    data: data::Desk,
     wheel: Wheel<Timer>,
     events: VecDeque<Event>,
     stats: Stats,
@@ -94,6 +97,7 @@ impl Sfu {
             desk: Desk::new(config.gathered_max),
             waiting: VecDeque::new(),
             handshakes_left: config.handshakes_per_turn_max,
+            data: data::Desk::new(&config.transport.data),
             wheel: Wheel::new(now.mono),
             events: VecDeque::new(),
             stats: Stats::default(),
@@ -144,6 +148,7 @@ impl Sfu {
                 self.remove(now, participant, out);
                 Ok(())
             }
+            Command::Data(delivery) => self.deliver(now, delivery, out),
         };
         if let Err(reason) = result {
             self.stats.drops.count(reason);
@@ -155,6 +160,7 @@ impl Sfu {
     pub fn handle_timeout(&mut self, now: Now, out: &mut impl Egress) {
         self.last = now.mono;
         self.take_waiting(now, out);
+        self.take_deliveries(now, out);
         while let Some(timer) = self.wheel.pop(now.mono) {
             match timer {
                 Timer::Participant { index, id } => self.participant_due(now, index, id, out),
@@ -168,7 +174,7 @@ impl Sfu {
 
     /// When [`Sfu::handle_timeout`] is due; it may find nothing to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.waiting.is_empty() { self.wheel.next() } else { Some(self.last) }
+        if self.waiting.is_empty() && self.data.is_idle() { self.wheel.next() } else { Some(self.last) }
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {
@@ -338,6 +344,7 @@ impl Sfu {
             };
             push_bounded(&mut self.events, &self.config, &mut self.stats, event);
         }
+        self.drain_data(now, index);
         self.schedule(index);
     }
 

@@ -75,11 +75,27 @@ pub enum DropReason {
     ResentJustNow,
     /// More packets asked for again than one report may, or than the way has room for.
     ResentMax,
+    /// SCTP or a data channel's message that breaks the rules.
+    DataMalformed,
+    /// Data on a stream numbered too high, or too far ahead of what is missing.
+    DataStreamsMax,
+    /// More of data channels than one turn takes, or than may wait to be given out.
+    DataBusy,
+    /// A lossy message of a participant that sends too fast.
+    DataRate,
+    /// A message for a participant that has no channel for it.
+    DataNoChannel,
+    /// A message longer than the receiver takes.
+    DataTooLarge,
+    /// A reliable message for a receiver that has not taken what came before.
+    DataBacklog,
+    /// The same of a lossy message.
+    DataLossyBacklog,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 44] = [
         Self::UnknownProtocol,
         Self::UnknownPath,
         Self::UnknownUfrag,
@@ -116,6 +132,14 @@ impl DropReason {
         Self::NotCached,
         Self::ResentJustNow,
         Self::ResentMax,
+        Self::DataMalformed,
+        Self::DataStreamsMax,
+        Self::DataBusy,
+        Self::DataRate,
+        Self::DataNoChannel,
+        Self::DataTooLarge,
+        Self::DataBacklog,
+        Self::DataLossyBacklog,
     ];
 
     /// As in the `reason` label of the metrics.
@@ -157,6 +181,14 @@ impl DropReason {
             Self::NotCached => "not_cached",
             Self::ResentJustNow => "resent_just_now",
             Self::ResentMax => "resent_max",
+            Self::DataMalformed => "data_malformed",
+            Self::DataStreamsMax => "data_streams_max",
+            Self::DataBusy => "data_busy",
+            Self::DataRate => "data_rate",
+            Self::DataNoChannel => "data_no_channel",
+            Self::DataTooLarge => "data_too_large",
+            Self::DataBacklog => "data_backlog",
+            Self::DataLossyBacklog => "data_lossy_backlog",
         }
     }
 }
@@ -234,6 +266,13 @@ pub struct Stats {
     pub replayed: u64,
     /// Packets that left after they came, lest they fill a queue.
     pub paced: u64,
+    /// Messages that came over data channels.
+    pub data_in: u64,
+    /// Messages put on data channels, one for each receiver.
+    pub data_out: u64,
+    /// Their bytes.
+    pub data_bytes_in: u64,
+    pub data_bytes_out: u64,
     /// DTLS handshakes completed.
     pub connected: u64,
     /// Gauge: participants that live here.

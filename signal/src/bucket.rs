@@ -12,7 +12,7 @@ pub enum Pace {
 /// The generic cell rate algorithm: `full_at` is when the bucket would be empty again.
 #[derive(Clone, Debug)]
 pub struct Bucket {
-    interval_us: u64,
+    per_s: u64,
     burst_us: u64,
     flood_ms_max: u64,
     full_at_us: u64,
@@ -21,10 +21,10 @@ pub struct Bucket {
 
 impl Bucket {
     pub fn new(per_s: u32, burst: u32, flood_s_max: u32) -> Self {
-        let interval_us = 1_000_000 / u64::from(per_s.max(1));
+        let per_s = u64::from(per_s.max(1));
         Self {
-            interval_us,
-            burst_us: interval_us * u64::from(burst.max(1)),
+            per_s,
+            burst_us: u64::from(burst.max(1)) * 1_000_000 / per_s,
             flood_ms_max: u64::from(flood_s_max) * 1000,
             full_at_us: 0,
             slowed_since_ms: None,
@@ -33,8 +33,13 @@ impl Bucket {
 
     /// A message came.
     pub fn take(&mut self, now_ms: u64) -> Pace {
+        self.take_many(now_ms, 1)
+    }
+
+    /// So much came.
+    pub fn take_many(&mut self, now_ms: u64, amount: u64) -> Pace {
         let now_us = now_ms.saturating_mul(1000);
-        self.full_at_us = self.full_at_us.max(now_us).saturating_add(self.interval_us);
+        self.full_at_us = self.full_at_us.max(now_us).saturating_add(amount.saturating_mul(1_000_000) / self.per_s);
         let over_us = (self.full_at_us - now_us).saturating_sub(self.burst_us);
         if over_us == 0 {
             self.slowed_since_ms = None;

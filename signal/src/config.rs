@@ -29,6 +29,18 @@ pub struct Config {
     pub messages_burst: u32,
     /// A client that keeps flooding for this long while it is slowed down is dropped.
     pub flood_s_max: u32,
+    /// Bytes of one message between participants: reliable, …
+    pub data_bytes_max: usize,
+    /// … and lossy, which is lost whole when one of its packets is.
+    pub data_lossy_bytes_max: usize,
+    /// A topic, in bytes.
+    pub data_topic_bytes_max: usize,
+    /// Identities that one message names.
+    pub data_recipients_max: usize,
+    /// Bytes of such messages from one WebSocket client per second, sustained; above that it is read more slowly.
+    pub data_bytes_per_s: u32,
+    /// Bytes that may come at once.
+    pub data_bytes_burst: u32,
     /// Messages waiting for a client that reads slowly; when they are that many it is closed.
     pub out_queue_max: usize,
     /// A WebSocket client must join within this time.
@@ -55,6 +67,12 @@ impl Default for Config {
             messages_per_s: 50,
             messages_burst: 200,
             flood_s_max: 10,
+            data_bytes_max: 64 * 1024,
+            data_lossy_bytes_max: 16 * 1024,
+            data_topic_bytes_max: 128,
+            data_recipients_max: 128,
+            data_bytes_per_s: 256 * 1024,
+            data_bytes_burst: 512 * 1024,
             out_queue_max: 512,
             join_timeout_s: 10,
             ping_interval_s: 15,

@@ -29,5 +29,6 @@ pub mod token;
 mod ws;
 
 pub use config::Config;
+pub use message::{DataContent, DataRequest};
 pub use problem::Problem;
 pub use signal::{Counts, Signal, bearer_token};

@@ -72,6 +72,23 @@ pub struct Quality {
     pub reason: &'static str,
 }
 
+/// A message of an application's own, as it goes over a data channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataMessage {
+    /// On a channel that loses nothing.
+    pub reliable: bool,
+    /// UTF-8; otherwise bytes.
+    pub text: bool,
+    pub bytes: Vec<u8>,
+}
+
+/// Which kinds of data channel a participant has open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataChannels {
+    pub reliable: bool,
+    pub lossy: bool,
+}
+
 pub trait Media: Send + Sync + 'static {
     /// Makes a participant known to the media side. `may_publish` and `may_subscribe` bound what its offers are granted.
     fn open(
@@ -96,6 +113,8 @@ pub trait Media: Send + Sync + 'static {
     fn prefer(&self, participant: ParticipantId, publication: PublicationId, preferences: Preferences);
     /// Server-enforced mute: the publication's packets stop at the server.
     fn set_muted(&self, publisher: ParticipantId, publication: PublicationId, muted: bool);
+    /// Sends a message over the data channels of participants that have them open. Busy: nobody gets it.
+    fn send_data(&self, to: &[ParticipantId], message: DataMessage) -> Result<(), MediaError>;
     /// Ends the participant's transport and everything it sent and received.
     fn close(&self, participant: ParticipantId);
     /// TURN and STUN servers with short-lived credentials for this identity.
@@ -182,6 +201,21 @@ pub enum MediaEvent {
     Speakers {
         room: RoomId,
         speakers: Vec<ParticipantId>,
+    },
+    /// Which kinds of data channel a participant has open now.
+    DataChannels {
+        participant: ParticipantId,
+        open: DataChannels,
+    },
+    /// A message came over a participant's data channel.
+    Data {
+        participant: ParticipantId,
+        message: DataMessage,
+    },
+    /// So many reliable messages to a participant were lost, since it did not take what came before.
+    DataLost {
+        participant: ParticipantId,
+        messages: u32,
     },
     /// The transport ended by itself; the rules let the participant leave (or wait for its return).
     Closed {

@@ -12,7 +12,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use read::{Bounds, Unreadable, parse};
+pub use read::{Bounds, Unreadable, parse, parse_framed};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "pointsman.v1";
@@ -43,10 +43,43 @@ pub enum Request {
     Prefer { publication: PublicationId, wish: Wish },
     /// Own publications: tells the others. Those of others (grant `roomAdmin`): stops the packets at the server. Reply: `ok`.
     Mute { publication: PublicationId, muted: bool },
+    /// A message of the application's own for others. Reply: `ok`, when it is on its way.
+    SendData { data: DataRequest },
     /// Ends the participant and the connection. Reply: `ok`, then `closed`.
     Leave,
     /// Reply: `pong`.
     Ping,
+}
+
+/// A message of an application's own and whom it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataRequest {
+    /// Identities; none: everyone else in the room.
+    pub to: Vec<String>,
+    /// What it is about, for the application; may be empty.
+    pub topic: String,
+    /// It may not be lost; otherwise it may, and does not wait for what was.
+    pub reliable: bool,
+    pub content: DataContent,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataContent {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl DataContent {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    pub const fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
 }
 
 /// What a client says of how it shows a subscription.
@@ -110,6 +143,7 @@ pub enum ServerMessage {
         /// Everyone else, in order of joining.
         participants: Vec<ParticipantInfo>,
         ice_servers: Vec<IceServerInfo>,
+        data: DataLimits,
         /// Receiving m-lines to put into the first offer.
         negotiate: Negotiate,
     },
@@ -208,6 +242,29 @@ pub enum ServerMessage {
     Speakers {
         participants: Vec<String>,
     },
+    /// A message of another participant, or of the server (both are null then), that came over no data channel. Its content is in `text` or in
+    /// `base64`.
+    Data {
+        participant: Option<String>,
+        identity: Option<String>,
+        topic: String,
+        reliable: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        base64: Option<String>,
+    },
+    /// A message that the client sent over a data channel went to nobody.
+    DataRefused {
+        code: ErrorCode,
+        message: String,
+        field: Option<String>,
+        topic: String,
+    },
+    /// So many reliable messages to this client were lost, since it did not take what came before.
+    DataLost {
+        messages: u32,
+    },
     /// The last message.
     Closed {
         reason: LeaveReason,
@@ -222,7 +279,15 @@ pub struct You {
     pub name: String,
     pub can_publish: bool,
     pub can_subscribe: bool,
+    pub can_publish_data: bool,
     pub admin: bool,
+}
+
+/// Longest messages between participants, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DataLimits {
+    pub bytes_max: usize,
+    pub lossy_bytes_max: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,6 +1,6 @@
 //! One participant of a room and what it publishes and receives: plain values.
 
-use crate::media::{Front, Kind, ParticipantId, Preferences, PublicationId, Published, Quality, Source, Waiting};
+use crate::media::{DataChannels, Front, Kind, ParticipantId, Preferences, PublicationId, Published, Quality, Source, Waiting};
 use crate::message::{
     Negotiate, ParticipantInfo, PublicationInfo, Track, TrackSource, Wish, You, kind_text, participant_text, publication_text,
 };
@@ -15,6 +15,7 @@ pub struct Ticket {
     pub metadata: String,
     pub may_publish: bool,
     pub may_subscribe: bool,
+    pub may_publish_data: bool,
     pub admin: bool,
     pub hidden: bool,
 }
@@ -28,6 +29,7 @@ impl From<Claims> for Ticket {
             metadata,
             may_publish: video.may_publish(),
             may_subscribe: video.may_subscribe(),
+            may_publish_data: video.may_publish_data(),
             admin: video.room_admin,
             hidden: video.hidden,
             room: video.room,
@@ -78,6 +80,8 @@ pub struct Participant {
     pub negotiate_due: bool,
     /// Bandwidth toward it, in bits per second, once it is known.
     pub estimate_bps: Option<u64>,
+    /// Data channels that it has open.
+    pub channels: DataChannels,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +150,7 @@ impl Participant {
             waiting: Waiting::default(),
             negotiate_due: false,
             estimate_bps: None,
+            channels: DataChannels::default(),
         }
     }
 
@@ -180,6 +185,11 @@ impl Participant {
     /// Who is hidden has no one to publish to.
     pub fn may_publish(&self) -> bool {
         self.ticket.may_publish && self.visible()
+    }
+
+    /// A player is only a viewer.
+    pub fn may_publish_data(&self) -> bool {
+        self.ticket.may_publish_data && self.holds_identity()
     }
 
     pub fn may_subscribe(&self) -> bool {
@@ -234,6 +244,7 @@ impl Participant {
             name: self.ticket.name.clone(),
             can_publish: self.may_publish(),
             can_subscribe: self.may_subscribe(),
+            can_publish_data: self.may_publish_data(),
             admin: self.ticket.admin,
         }
     }

@@ -8,6 +8,7 @@ use crate::media::{Answer, Kind, Media, MediaError, ParticipantId, Placed, Place
 use crate::message::{ErrorCode, LeaveReason, OnMid, ServerMessage, Track, participant_text, publication_text};
 use crate::people::{Participant, Publication, Subscription};
 
+mod data;
 mod player;
 mod viewing;
 
@@ -15,6 +16,11 @@ mod viewing;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     Tell {
+        to: Vec<ParticipantId>,
+        message: ServerMessage,
+    },
+    /// The same of what may be lost: who has much to read yet is spared it.
+    Hint {
         to: Vec<ParticipantId>,
         message: ServerMessage,
     },

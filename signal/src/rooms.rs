@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 
 use crate::config::Config;
 use crate::media::{Answer, Media, MediaEvent, ParticipantId, PublicationId, RoomId};
-use crate::message::{ErrorCode, IceServerInfo, LeaveReason, Request, ServerMessage, Track, publication_text};
+use crate::message::{DataLimits, DataRequest, ErrorCode, IceServerInfo, LeaveReason, Request, ServerMessage, Track, publication_text};
 use crate::people::{Entry, Participant, Plan, Ticket};
 use crate::room::{JoinNumber, Output, Refusal, Room, World};
 
@@ -157,6 +157,7 @@ impl Rooms {
             you: own.you(),
             participants: room.people().filter(|p| p.id != participant && p.visible()).map(Participant::info).collect(),
             ice_servers: media.ice_servers(&own.ticket.identity).into_iter().map(IceServerInfo::from).collect(),
+            data: DataLimits { bytes_max: self.limits.data_bytes_max, lossy_bytes_max: self.limits.data_lossy_bytes_max },
             negotiate: own.waiting.into(),
         };
         let speakers = room.speakers();
@@ -194,6 +195,9 @@ impl Rooms {
             Request::Mute { publication, muted } => {
                 self.with_room(participant, media, |room, n, w| room.mute(n, publication, muted, w)).map(|()| ok(id))
             }
+            Request::SendData { data } => {
+                self.with_room(participant, media, |room, n, w| room.send_data(Some(n), data, w)).map(|()| ok(id))
+            }
             Request::Leave => {
                 self.tell(participant, ServerMessage::Ok { id });
                 self.leave(participant, LeaveReason::Left, media);
@@ -210,6 +214,13 @@ impl Rooms {
             }
         }
         self.settle(participant, media);
+    }
+
+    /// A message of the server's own to a room, or to some in it.
+    pub fn send_data(&mut self, room: &str, data: DataRequest, media: &dyn Media) -> Result<(), Refusal> {
+        let found = self.by_name.get(room).and_then(|room| self.rooms.get(room));
+        let room = found.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "no such room"))?;
+        room.send_data(None, data, &mut World { limits: &self.limits, media, outputs: &mut self.outputs })
     }
 
     /// An offer from the WebSocket (with a request's id) or from WHIP or WHEP; returns the answer's SDP.
@@ -281,6 +292,15 @@ impl Rooms {
             MediaEvent::Speakers { room, speakers } => {
                 let Some(room) = self.rooms.get_mut(&room) else { return };
                 room.handle_speakers(speakers, &mut World { limits: &self.limits, media, outputs: &mut self.outputs });
+            }
+            MediaEvent::DataChannels { participant, open } => {
+                self.in_room(participant, media, |room, n, _| room.handle_data_channels(n, open));
+            }
+            MediaEvent::Data { participant, message } => {
+                self.in_room(participant, media, |room, n, w| room.handle_data(n, message, w));
+            }
+            MediaEvent::DataLost { participant, messages } => {
+                self.in_room(participant, media, |room, n, w| room.handle_data_lost(n, messages, w));
             }
             MediaEvent::Closed { participant, reason } => {
                 tracing::debug!(reason, "media path ended");

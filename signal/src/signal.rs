@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::media::{IceServer, Media, MediaEvent, ParticipantId};
-use crate::message::{LeaveReason, Request, ServerMessage};
+use crate::message::{DataRequest, ErrorCode, LeaveReason, Request, ServerMessage};
 use crate::people::{Plan, Ticket};
 use crate::problem::Problem;
 use crate::room::{Output, Refusal};
@@ -107,6 +107,20 @@ impl Signal {
     /// Something happened on the media side. To be called from outside of [`Media`]'s methods, in the order in which things happened.
     pub fn handle_media_event(&self, event: MediaEvent) {
         self.act(|state, media| state.rooms.handle_media_event(event, media));
+    }
+
+    /// Sends a message of the server's own to everyone in a room or, with `to`, to some. Over data channels where they are open, on WebSockets
+    /// where not.
+    ///
+    /// # Errors
+    /// There is no such room, nobody of `to` is there, or the message is longer than those of participants may be.
+    pub fn send_data(&self, room: &str, data: DataRequest) -> Result<(), Problem> {
+        let Config { data_bytes_max, data_lossy_bytes_max, .. } = self.inner.config;
+        let bytes_max = if data.reliable { data_bytes_max } else { data_lossy_bytes_max };
+        if data.content.bytes().len() > bytes_max {
+            return Err(Refusal::new(ErrorCode::TooLarge, format!("content is longer than {bytes_max} bytes")).into());
+        }
+        Ok(self.act(|state, media| state.rooms.send_data(room, data, media))?)
     }
 
     pub fn counts(&self) -> Counts {
@@ -234,6 +248,7 @@ impl State {
             for output in outputs {
                 match output {
                     Output::Tell { to, message } => self.tell(&to, &message, &mut slow),
+                    Output::Hint { to, message } => self.hint(&to, &message),
                     Output::Ended { participant, reason } => self.end(participant, reason),
                 }
             }
@@ -249,6 +264,17 @@ impl State {
             let Some(outlet) = self.outlets.get(participant) else { continue };
             if outlet.try_send(text.clone()).is_err() {
                 slow.push(*participant);
+            }
+        }
+    }
+
+    /// Tells who has room enough for it.
+    fn hint(&self, to: &[ParticipantId], message: &ServerMessage) {
+        let Some(text) = text(message) else { return };
+        for outlet in to.iter().filter_map(|participant| self.outlets.get(participant)) {
+            if outlet.capacity() > outlet.max_capacity() / 2 {
+                // Between the look and now only we put something in.
+                let _ = outlet.try_send(text.clone());
             }
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::media::{
-    Answer, Front, IceServer, Kind, Media, MediaError, ParticipantId, Placed, Placement, Preferences, PublicationId, Published, RoomId,
-    Source, Waiting,
+    Answer, DataMessage, Front, IceServer, Kind, Media, MediaError, ParticipantId, Placed, Placement, Preferences, PublicationId,
+    Published, RoomId, Source, Waiting,
 };
 
 #[derive(Default)]
@@ -18,7 +18,9 @@ struct State {
     people: BTreeMap<ParticipantId, Person>,
     published_total: u64,
     muted: Vec<PublicationId>,
-    /// `open` fails.
+    /// What went over data channels.
+    data: Vec<(Vec<ParticipantId>, DataMessage)>,
+    /// `open` and `send_data` fail.
     busy: bool,
 }
 
@@ -64,6 +66,9 @@ impl FakeMedia {
     }
     pub fn is_muted(&self, id: PublicationId) -> bool {
         self.state().muted.contains(&id)
+    }
+    pub fn take_data(&self) -> Vec<(Vec<ParticipantId>, DataMessage)> {
+        std::mem::take(&mut self.state().data)
     }
     pub fn set_busy(&self, busy: bool) {
         self.state().busy = busy;
@@ -176,6 +181,16 @@ impl Media for FakeMedia {
         if muted {
             state.muted.push(publication);
         }
+    }
+
+    fn send_data(&self, to: &[ParticipantId], message: DataMessage) -> Result<(), MediaError> {
+        let mut state = self.state();
+        if state.busy {
+            return Err(MediaError::Busy);
+        }
+        assert!(to.iter().all(|participant| state.people.contains_key(participant)), "data for who is not there");
+        state.data.push((to.to_vec(), message));
+        Ok(())
     }
 
     fn close(&self, participant: ParticipantId) {

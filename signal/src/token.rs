@@ -86,6 +86,9 @@ impl VideoGrant {
     pub fn may_subscribe(&self) -> bool {
         self.can_subscribe.unwrap_or(true)
     }
+    pub fn may_publish_data(&self) -> bool {
+        self.can_publish_data.unwrap_or(true)
+    }
     /// Whether the grant opens this room.
     pub fn may_join(&self, room: &str) -> bool {
         self.room_join && self.room == room

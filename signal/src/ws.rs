@@ -77,6 +77,8 @@ struct Connection {
     ticket: Ticket,
     bounds: Bounds,
     bucket: Bucket,
+    /// Of messages for others, in bytes: it slows and drops nobody.
+    data_bucket: Bucket,
     opened: Instant,
     heard: Instant,
     participant: Option<ParticipantId>,
@@ -98,11 +100,8 @@ impl Connection {
         let config = signal.config();
         let (outlet, queue) = mpsc::channel(config.out_queue_max);
         Self {
-            bounds: Bounds {
-                sdp_bytes_max: config.sdp_bytes_max,
-                track_name_bytes_max: config.track_name_bytes_max,
-                tracks_max: config.publications_per_participant_max,
-            },
+            bounds: Bounds::new(config),
+            data_bucket: Bucket::new(config.data_bytes_per_s, config.data_bytes_burst, u32::MAX),
             bucket: Bucket::new(config.messages_per_s, config.messages_burst, config.flood_s_max),
             opened: Instant::now(),
             heard: Instant::now(),
@@ -165,7 +164,7 @@ impl Connection {
 
     async fn handle_frame(&mut self, frame: Message) -> Option<End> {
         self.heard = Instant::now();
-        match self.bucket.take(u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)) {
+        match self.bucket.take(self.now_ms()) {
             Pace::Go => {}
             Pace::Wait(ms) => sleep(Duration::from_millis(ms)).await,
             Pace::Drop => return Some(End::Because(LeaveReason::Flood)),
@@ -186,11 +185,20 @@ impl Connection {
         }
     }
 
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     async fn handle_text(&mut self, text: &str) -> Option<End> {
         let (id, request) = match message::parse(text, &self.bounds) {
             Ok(read) => read,
             Err(unreadable) => return self.say_error(unreadable).await,
         };
+        if let Request::SendData { data } = &request
+            && let Pace::Wait(ms) = self.data_bucket.take_many(self.now_ms(), data.content.bytes().len() as u64)
+        {
+            sleep(Duration::from_millis(ms)).await;
+        }
         if let Some(participant) = self.participant {
             self.signal.request(participant, id, request);
             return None;
@@ -211,6 +219,7 @@ impl Connection {
             | Request::Unsubscribe { .. }
             | Request::Prefer { .. }
             | Request::Mute { .. }
+            | Request::SendData { .. }
             | Request::Leave => {
                 let message = "join comes first".to_owned();
                 self.say_error(Unreadable { id: Some(id), code: ErrorCode::NotJoined, field: None, message }).await

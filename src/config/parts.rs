@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use pointsman_sfu::transport::TransportConfig;
-use pointsman_sfu::{BandwidthConfig, BudgetConfig, RedundancyConfig, SpeakersConfig};
+use pointsman_sfu::{BandwidthConfig, BudgetConfig, DataConfig, RedundancyConfig, SpeakersConfig};
 use pointsman_turn::PeerRules;
 use pointsman_turn::config::External;
 
@@ -210,13 +210,52 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
     section.number("estimate_max_bps", estimate_max_bps, 10_000..=1 << 40);
     section.set("probing", probing);
     section.number("sent_packets_max", sent_packets_max, 64..=32_768);
-    let TransportConfig { paths_max, consent_timeout, connect_timeout, handshake_timeout, dtls_attempts_max, srtp_sources_max } = transport;
+    let TransportConfig { paths_max, consent_timeout, connect_timeout, handshake_timeout, dtls_attempts_max, srtp_sources_max, data } = transport;
     section.number("paths_per_participant_max", paths_max, 1..=256);
     section.duration("consent_timeout_s", consent_timeout, 5..=300);
     section.duration("connect_timeout_s", connect_timeout, 5..=600);
     section.duration("handshake_timeout_s", handshake_timeout, 1..=300);
     section.number("dtls_attempts_max", dtls_attempts_max, 1..=100);
     section.number("srtp_sources_max", srtp_sources_max, 1..=4_096);
+    data_channels(section, data);
+}
+
+fn data_channels(section: &mut Section<'_, '_>, data: &mut DataConfig) {
+    let DataConfig {
+        message_bytes_max,
+        channels_max,
+        streams_max,
+        receive_bytes_max,
+        receive_chunks_max: _, // what honest stacks never reach
+        messages_per_s,
+        messages_burst,
+        bytes_per_s,
+        bytes_burst,
+        waiting_bytes_max,
+        waiting_lossy_bytes_max,
+        packets_per_turn_max,
+        datagrams_per_turn_max,
+        delivered_bytes_per_turn_max,
+        deliveries_max,
+        events_bytes_max,
+        lost_interval,
+    } = data;
+    section.number("data_message_bytes_max", message_bytes_max, 0..=1 << 20);
+    section.number("data_channels_max", channels_max, 1..=1_024);
+    section.number("data_streams_max", streams_max, 102..=65_535);
+    section.number("data_receive_bytes_max", receive_bytes_max, 16_384..=64 << 20);
+    section.number("data_messages_per_s", messages_per_s, 1..=100_000);
+    section.number("data_messages_burst", messages_burst, 1..=100_000);
+    section.number("data_bytes_per_s", bytes_per_s, 1_024..=1 << 30);
+    section.number("data_bytes_burst", bytes_burst, 1_024..=1 << 30);
+    section.number("data_waiting_bytes_max", waiting_bytes_max, 16_384..=64 << 20);
+    section.number("data_waiting_lossy_bytes_max", waiting_lossy_bytes_max, 1_024..=64 << 20);
+    section.number("data_packets_per_turn_max", packets_per_turn_max, 1..=4_096);
+    section.number("data_datagrams_per_turn_max", datagrams_per_turn_max, 1..=65_536);
+    section.number("data_delivered_bytes_per_turn_max", delivered_bytes_per_turn_max, 1_024..=64 << 20);
+    section.number("data_deliveries_max", deliveries_max, 1..=65_536);
+    section.number("data_events_bytes_max", events_bytes_max, 1 << 20..=1 << 30);
+    section.duration("data_lost_interval_ms", lost_interval, 10..=60_000);
 }
 
 /// TURN's settings: the server's own, and what only control needs.
@@ -498,6 +537,12 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
         messages_per_s,
         messages_burst,
         flood_s_max,
+        data_bytes_max,
+        data_lossy_bytes_max,
+        data_topic_bytes_max,
+        data_recipients_max,
+        data_bytes_per_s,
+        data_bytes_burst,
         out_queue_max,
         join_timeout_s,
         ping_interval_s,
@@ -514,6 +559,12 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
     section.number("messages_per_s", messages_per_s, 1..=100_000);
     section.number("messages_burst", messages_burst, 1..=100_000);
     section.number("flood_s_max", flood_s_max, 1..=3_600);
+    section.number("data_bytes_max", data_bytes_max, 0..=1 << 20);
+    section.number("data_lossy_bytes_max", data_lossy_bytes_max, 0..=1 << 20);
+    section.number("data_topic_bytes_max", data_topic_bytes_max, 0..=1_024);
+    section.number("data_recipients_max", data_recipients_max, 1..=1_024);
+    section.number("data_bytes_per_s", data_bytes_per_s, 1_024..=1 << 30);
+    section.number("data_bytes_burst", data_bytes_burst, 1_024..=1 << 30);
     section.number("out_queue_max", out_queue_max, 16..=65_536);
     section.number("join_timeout_s", join_timeout_s, 1..=300);
     section.number("ping_interval_s", ping_interval_s, 1..=300);

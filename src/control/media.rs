@@ -16,9 +16,9 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pointsman_sfu::sdp::Candidate;
-use pointsman_sfu::{self as sfu, CloseReason, Command, Negotiation, NegotiationConfig, SdpError, SubscribeError};
+use pointsman_sfu::{self as sfu, CloseReason, Command, Negotiation, NegotiationConfig, PayloadBudget, SdpError, SubscribeError};
 use pointsman_signal::media::{
-    Answer, Front, IceServer, Kind, Media, MediaError, MediaEvent, ParticipantId, Placed, Placement, Preferences, PublicationId, Published,
+    Answer, DataChannels, DataMessage, Front, IceServer, Kind, Media, MediaError, MediaEvent, ParticipantId, Placed, Placement, Preferences, PublicationId, Published,
     Quality, RoomId, Source, Waiting,
 };
 
@@ -58,6 +58,8 @@ pub struct Negotiations<S> {
     ice_servers: IceServerConfig,
     participants_max: usize,
     shards: S,
+    /// Of messages on their way to data channels.
+    data: PayloadBudget,
     state: Mutex<State>,
 }
 
@@ -72,7 +74,8 @@ struct State {
 impl<S: Shards> Negotiations<S> {
     /// At most `participants_max` participants at a time.
     pub fn new(config: NegotiationConfig, ice_servers: IceServerConfig, participants_max: usize, shards: S) -> Self {
-        Self { config: Arc::new(config), ice_servers, participants_max, shards, state: Mutex::default() }
+        let data = PayloadBudget::new(DATA_BYTES_MAX);
+        Self { config: Arc::new(config), ice_servers, participants_max, shards, data, state: Mutex::default() }
     }
 
     /// Tells the shards what they could not be told before. To be called every now and then; every other call does it as well.
@@ -209,6 +212,14 @@ impl<S: Shards> Media for Negotiations<S> {
         }
     }
 
+    fn send_data(&self, to: &[ParticipantId], message: DataMessage) -> Result<(), MediaError> {
+        let DataMessage { reliable, text, bytes } = message;
+        let payload = self.data.lend(bytes).ok_or(MediaError::Busy)?;
+        let to = to.iter().map(|participant| sfu::ParticipantId(participant.0)).collect();
+        let delivery = sfu::Delivery { to, message: sfu::DataMessage { reliable, text, payload } };
+        self.shards.send_to_all(Command::Data(delivery)).map_err(|Busy| MediaError::Busy)
+    }
+
     fn close(&self, participant: ParticipantId) {
         let mut state = self.lock();
         if state.participants.remove(&participant.0).is_some_and(|negotiation| negotiation.is_established()) {
@@ -222,6 +233,9 @@ impl<S: Shards> Media for Negotiations<S> {
         ice_servers(&self.ice_servers, identity, now)
     }
 }
+
+/// Messages that wait in the shards' mailboxes and behind them, in bytes.
+const DATA_BYTES_MAX: usize = 32 << 20;
 
 fn waiting(negotiation: &Negotiation) -> Waiting {
     let sfu::Waiting { audio, video } = negotiation.waiting();
@@ -296,6 +310,16 @@ pub fn media_event(event: &sfu::Event) -> Option<MediaEvent> {
         }
         sfu::Event::Speakers { room, ref speakers } => {
             Some(MediaEvent::Speakers { room: RoomId(room.0), speakers: speakers.iter().map(|speaker| ParticipantId(speaker.0)).collect() })
+        }
+        sfu::Event::DataChannels { participant, open: sfu::ChannelsOpen { reliable, lossy } } => {
+            Some(MediaEvent::DataChannels { participant: ParticipantId(participant.0), open: DataChannels { reliable, lossy } })
+        }
+        sfu::Event::Data { participant, message: sfu::DataMessage { reliable, text, ref payload } } => {
+            let message = DataMessage { reliable, text, bytes: payload.bytes().to_vec() };
+            Some(MediaEvent::Data { participant: ParticipantId(participant.0), message })
+        }
+        sfu::Event::DataLost { participant, messages } => {
+            Some(MediaEvent::DataLost { participant: ParticipantId(participant.0), messages })
         }
         sfu::Event::Closed { participant, reason } => {
             Some(MediaEvent::Closed { participant: ParticipantId(participant.0), reason: close_reason(reason) })

@@ -132,6 +132,7 @@ fn negotiations(config: &Config, addresses: &Addresses, fingerprint: Fingerprint
     let negotiation = NegotiationConfig {
         publications_max: config.sfu.publications_per_participant_max,
         subscriptions_max: config.sfu.downtracks_per_participant_max,
+        data_message_bytes_max: config.sfu.transport.data.message_bytes_max,
         ..NegotiationConfig::new(addresses.media.clone(), fingerprint)
     };
     let ice_servers = IceServerConfig {

@@ -3,6 +3,7 @@
 
 mod allocation;
 mod config;
+mod data_channels;
 mod databases;
 mod relay;
 mod serve;

@@ -157,6 +157,9 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
         "stream",
         "proxy",
         "turnserver_conf",
+        "sctp",
+        "dcep",
+        "data_channel",
     ] {
         assert!(targets.iter().any(|target| target == parser), "no fuzz target `{parser}` in {targets:?}");
     }

@@ -9,6 +9,7 @@ pub mod channel_data;
 pub mod clock;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod corpus;
+pub mod dcep;
 pub mod demux;
 pub mod dtls;
 pub mod net;
@@ -16,5 +17,6 @@ pub mod payload;
 pub mod proxy;
 pub mod rtcp;
 pub mod rtp;
+pub mod sctp;
 pub mod stream;
 pub mod stun;

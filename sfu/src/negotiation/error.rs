@@ -115,7 +115,7 @@ impl fmt::Display for RefusalCause {
             Self::HoldConn => f.write_str("a=setup:holdconn would never connect"),
             Self::RoleChanged => f.write_str("a=setup changes the DTLS roles of a connection that stands"),
             Self::NotBundled => f.write_str("a=group:BUNDLE must hold the m-lines: all media shares one transport"),
-            Self::NothingToAccept => f.write_str("there is no audio or video m-line that could be accepted"),
+            Self::NothingToAccept => f.write_str("there is no m-line that could be accepted: audio, video or data channels"),
             Self::LinesMissing { before, now } => {
                 write!(f, "there were {before} m-lines and now there are {now}: a later description keeps the earlier m-lines")
             }

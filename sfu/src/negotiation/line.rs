@@ -6,7 +6,7 @@ use super::codecs::{self, Codecs};
 use super::extensions;
 use super::{Negotiation, Place, Refusal, RefusalCause, Role};
 use crate::sdp::{Description, Direction, ExtMap, Feedback, Media, MediaKind, RidDirection};
-use crate::{Front, Kind, PublicationId, ReceiverSpec, SenderSpec, SsrcSpec};
+use crate::{DataSpec, Front, Kind, PublicationId, ReceiverSpec, SenderSpec, SsrcSpec};
 
 /// One m-line. Its place in the description never changes; a rejected one may be used anew with another mid.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Line {
     pub(super) simulcast: bool,
     pub(super) receiver: Option<ReceiverSpec>,
     pub(super) sender: Option<SenderSpec>,
+    /// It carries data channels.
+    pub(super) data: Option<DataSpec>,
     /// Numbers and names of what we send; they stay while the m-line lives.
     pub(super) ours: Option<Ours>,
 }
@@ -67,6 +69,7 @@ impl Line {
             simulcast: false,
             receiver: None,
             sender: None,
+            data: None,
             ours: None,
         }
     }
@@ -118,9 +121,13 @@ impl Accepted {
     }
 }
 
-pub(super) fn accepted(theirs: &Description) -> Result<Accepted, Refusal> {
-    let wanted = |media: &Media| {
-        matches!(media.kind, MediaKind::Audio | MediaKind::Video) && !media.is_rejected() && media.protocol.contains("RTP/SAVP")
+/// `data`: m-lines of data channels are taken, too. One transport carries one association, so it is the first that counts.
+pub(super) fn accepted(theirs: &Description, data: bool) -> Result<Accepted, Refusal> {
+    let first = theirs.media.iter().find(|media| data && data_spec(media).is_some());
+    let wanted = |media: &Media| match media.kind {
+        MediaKind::Audio | MediaKind::Video => !media.is_rejected() && media.protocol.contains("RTP/SAVP"),
+        MediaKind::Application => first.is_some_and(|first| std::ptr::eq(first, media)),
+        MediaKind::Other(_) => false,
     };
     let group: HashSet<&str> = theirs.bundle.iter().flatten().map(String::as_str).collect();
     let bundled = |media: &Media| media.mid.as_deref().is_some_and(|mid| group.contains(mid));
@@ -156,6 +163,11 @@ impl Negotiation {
         match line.kind.filter(|_| accepted) {
             Some(kind) => {
                 self.take_media(&mut line, kind, media, direction).map_err(|cause| Refusal::at(Place::of(index, media), cause))?
+            }
+            None if accepted => {
+                stop(&mut line);
+                line.data = data_spec(media);
+                line.active = line.data.is_some();
             }
             None => stop(&mut line),
         }
@@ -238,8 +250,20 @@ fn stop(line: &mut Line) {
     line.active = false;
     line.receiver = None;
     line.sender = None;
+    line.data = None;
     line.ours = None;
 }
+
+/// What an m-line says of data channels (RFC 8841 section 4); `None`: it wants none.
+fn data_spec(media: &Media) -> Option<DataSpec> {
+    let named = media.kind == MediaKind::Application && media.formats.iter().any(|format| format == "webrtc-datachannel");
+    let carried = matches!(media.protocol.as_str(), "UDP/DTLS/SCTP" | "TCP/DTLS/SCTP");
+    let port = media.sctp_port.filter(|port| *port != 0 && named && carried && !media.is_rejected())?;
+    Some(DataSpec { port, message_bytes_max: media.max_message_size.unwrap_or(MESSAGE_BYTES_DEFAULT) })
+}
+
+/// RFC 8841 section 6.1: who says nothing takes 64 KiB.
+const MESSAGE_BYTES_DEFAULT: u32 = 65_536;
 
 /// Simulcast layers as the client lists them (RFC 8853 section 5.3.2); without `a=simulcast`, the streams that `a=rid` names.
 fn rids(media: &Media, layers_max: usize) -> Vec<String> {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::sdp::tests::{SAMPLES, sample};
 use crate::sdp::{Direction, MediaKind, RidDirection};
-use crate::{Codec, CodecSpec, SenderSpec, SsrcSpec};
+use crate::{Codec, CodecSpec, DataSpec, SenderSpec, SsrcSpec};
 
 fn config() -> Arc<NegotiationConfig> {
     let candidates = vec!["203.0.113.7:3478".parse().unwrap(), "[2001:db8::7]:3478".parse().unwrap()];
@@ -43,8 +43,19 @@ fn every_sample_is_answered_line_by_line() {
             assert!(answer.ice_lite);
             for (theirs, ours) in offer.media.iter().zip(&answer.media) {
                 assert_eq!((&theirs.kind, &theirs.mid), (&ours.kind, &ours.mid), "{name}");
-                if theirs.kind == MediaKind::Application || theirs.is_rejected() {
+                if theirs.is_rejected() {
                     assert_eq!(ours.port, 0, "{name}");
+                    continue;
+                }
+                if theirs.kind == MediaKind::Application {
+                    assert!(ours.port != 0 && !ours.rtcp_mux && ours.direction.is_none(), "{name}");
+                    assert_eq!(
+                        (&ours.formats, ours.sctp_port, ours.max_message_size),
+                        (&theirs.formats, Some(5000), Some(69_632)),
+                        "{name}"
+                    );
+                    let spec = DataSpec { port: 5000, message_bytes_max: theirs.max_message_size.unwrap() };
+                    assert_eq!(negotiation.spec().data, Some(spec), "{name}");
                     continue;
                 }
                 assert!(ours.port != 0 && ours.rtcp_mux, "{name}");
@@ -201,7 +212,7 @@ fn refusals_say_what_is_wrong() {
         (camera.replace("a=ice-ufrag", "a=x"), "m-line 1 (mid 0): a=ice-ufrag or a=ice-pwd is missing"),
         (
             "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n".to_owned(),
-            "there is no audio or video m-line that could be accepted",
+            "there is no m-line that could be accepted: audio, video or data channels",
         ),
         ("hello".to_owned(), "line 1: a session description starts with v=0"),
     ];
@@ -419,4 +430,51 @@ proptest! {
             prop_assert_eq!(spec.senders.iter().filter(|sender| sender.source.is_some()).count(), negotiation.placed().count());
         }
     }
+}
+
+#[test]
+fn data_channels_are_taken_alone_and_not_without_a_port_or_against_the_configuration() {
+    let lines = sample("chromium_data_channel");
+    let (session, rest) = lines.split_once("m=audio").unwrap();
+    let application = &rest[rest.find("m=application").unwrap()..];
+    let alone = format!("{}{application}", session.replace("BUNDLE 0 1 2 3", "BUNDLE 3"));
+
+    let make = negotiation;
+    let mut negotiation = make(Front::Call);
+    let answer = read(&negotiation.answer(&alone).unwrap());
+    assert!(!answer.media[0].candidates.is_empty() && answer.media[0].transport.ufrag.is_some());
+    assert_eq!(negotiation.spec().data, Some(DataSpec { port: 5000, message_bytes_max: 262_144 }));
+    // The client stops its m-line: the association goes with it.
+    let stopped = alone.replace("m=application 59140", "m=application 0").replace("BUNDLE 3", "BUNDLE");
+    negotiation.answer(&stopped).unwrap();
+    assert_eq!(negotiation.spec().data, None);
+
+    let without_size = alone.replace("a=max-message-size:262144\r\n", "");
+    let mut other = make(Front::Http);
+    other.answer(&without_size).unwrap();
+    assert_eq!(other.spec().data.unwrap().message_bytes_max, 65_536);
+
+    for refused in
+        [alone.replace("a=sctp-port:5000\r\n", ""), alone.replace("webrtc-datachannel", "x"), alone.replace("UDP/DTLS", "UDP/TLS")]
+    {
+        assert!(make(Front::Call).answer(&refused).unwrap_err().to_string().contains("no m-line that could be accepted"));
+    }
+    let config = NegotiationConfig { data_message_bytes_max: 0, ..(*config()).clone() };
+    let mut without = Negotiation::new(Arc::new(config), ParticipantId(1), RoomId(2), Front::Call, true, true, [9; 32]);
+    let answer = read(&without.answer(sample("chromium_data_channel")).unwrap());
+    assert_eq!((answer.media[3].port, without.spec().data), (0, None));
+    assert_eq!(without.spec().receivers.len(), 2);
+}
+
+#[test]
+fn of_two_lines_of_data_channels_the_first_counts() {
+    let sample = sample("chromium_data_channel");
+    let application = &sample[sample.find("m=application").unwrap()..];
+    let two = format!("{sample}{}", application.replace("a=mid:3", "a=mid:4").replace("5000", "5001"))
+        .replace("BUNDLE 0 1 2 3", "BUNDLE 0 1 2 3 4");
+    let mut negotiation = negotiation(Front::Call);
+    let answer = read(&negotiation.answer(&two).unwrap());
+    assert_ne!(answer.media[3].port, 0);
+    assert_eq!(answer.media[4].port, 0);
+    assert_eq!(negotiation.spec().data.unwrap().port, 5000);
 }

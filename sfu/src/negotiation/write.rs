@@ -53,7 +53,11 @@ fn describe(
         let tagged = first.is_none_or(|mid| *mid == line.mid);
         let offered = index >= negotiation.confirmed;
         let direction = if offered { Direction::SendOnly } else { line.direction() };
-        accepted(line, direction, &transport, &negotiation.config.candidates, tagged)
+        let addresses = &negotiation.config.candidates;
+        match line.data {
+            Some(_) => data_channels(line, &transport, addresses, tagged, negotiation.config.data_message_bytes_max),
+            None => accepted(line, direction, &transport, addresses, tagged),
+        }
     });
     Description {
         session_id: negotiation.session_id,
@@ -79,17 +83,31 @@ fn rejected(line: &Line) -> Media {
 
 /// Credentials and fingerprint stand on every m-line: RFC 9143 section 7.1.3 wants them on the tagged one only, but there are clients that
 /// look at each. Candidates are many and stand on the tagged one.
-fn accepted(line: &Line, direction: Direction, transport: &Transport, addresses: &[SocketAddr], tagged: bool) -> Media {
+fn reachable(line: &Line, transport: &Transport, addresses: &[SocketAddr], tagged: bool) -> Media {
     let default = addresses.first().copied().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9)));
     let mut media = Media::new(line.media_kind.clone(), default.port(), &line.protocol);
     media.connection = Some(default.ip());
-    media.formats = line.codecs.written.iter().map(|format| format.payload_type.to_string()).collect();
     if tagged {
         media.candidates = addresses.iter().enumerate().map(|(index, address)| host_candidate(index, *address)).collect();
         media.end_of_candidates = true;
     }
     media.transport = transport.clone();
     media.mid = line.mid_written.then(|| line.mid.clone());
+    media
+}
+
+/// RFC 8841 section 10: both sides say their port and the longest message that they take.
+fn data_channels(line: &Line, transport: &Transport, addresses: &[SocketAddr], tagged: bool, message_bytes_max: u32) -> Media {
+    let mut media = reachable(line, transport, addresses, tagged);
+    media.formats.clone_from(&line.formats);
+    media.sctp_port = Some(crate::data::LOCAL_PORT);
+    media.max_message_size = Some(message_bytes_max);
+    media
+}
+
+fn accepted(line: &Line, direction: Direction, transport: &Transport, addresses: &[SocketAddr], tagged: bool) -> Media {
+    let mut media = reachable(line, transport, addresses, tagged);
+    media.formats = line.codecs.written.iter().map(|format| format.payload_type.to_string()).collect();
     media.direction = Some(direction);
     media.rtcp_mux = true;
     media.rtcp_rsize = line.rtcp_rsize;

@@ -38,6 +38,8 @@ pub enum SyntaxFault {
     Rid,
     Simulcast,
     Msid,
+    SctpPort,
+    MaxMessageSize,
     /// Longer than [`super::Limits::len_max`].
     TooLong,
     /// Longer than [`super::Limits::line_len_max`].
@@ -72,6 +74,8 @@ impl SyntaxFault {
             Self::Rid => "a=rid is not <id> <send|recv>",
             Self::Simulcast => "a=simulcast is not <send|recv> <ids>",
             Self::Msid => "a=msid is not <stream> <track>",
+            Self::SctpPort => "a=sctp-port is not a number from 0 to 65535",
+            Self::MaxMessageSize => "a=max-message-size is not a number",
             Self::TooLong => "the description is too long",
             Self::LineTooLong => "the line is too long",
             Self::TooManyMedia => "there are too many m-lines",

@@ -215,6 +215,9 @@ fn read_media_attribute(media: &mut Media, name: &str, value: &str) -> Result<()
         // A candidate that cannot be read is skipped, as RFC 8839 section 5.1 wants of unknown kinds: we would not use it anyway.
         "candidate" => media.candidates.extend(Candidate::read_value(value)),
         "end-of-candidates" => media.end_of_candidates = true,
+        "sctp-port" => media.sctp_port = Some(number(value).ok_or(SyntaxFault::SctpPort)?),
+        // Digits that 32 bits do not hold: more than we would ever send.
+        "max-message-size" => media.max_message_size = Some(max_message_size(value).ok_or(SyntaxFault::MaxMessageSize)?),
         "rtcp-mux" => media.rtcp_mux = true,
         "rtcp-mux-only" => media.rtcp_mux_only = true,
         "rtcp-rsize" => media.rtcp_rsize = true,
@@ -223,6 +226,13 @@ fn read_media_attribute(media: &mut Media, name: &str, value: &str) -> Result<()
         _ => media.direction = read_direction(name).or(media.direction),
     }
     Ok(())
+}
+
+fn max_message_size(value: &str) -> Option<u32> {
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(number(value).unwrap_or(u32::MAX))
 }
 
 impl Media {

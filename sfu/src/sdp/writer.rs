@@ -92,6 +92,12 @@ impl Out {
         for extension in &media.extensions {
             line!(self, "a=extmap:{} {}", extension.id, extension.uri);
         }
+        if let Some(port) = media.sctp_port {
+            line!(self, "a=sctp-port:{port}");
+        }
+        if let Some(bytes) = media.max_message_size {
+            line!(self, "a=max-message-size:{bytes}");
+        }
         self.codecs(media);
         self.simulcast(media);
     }

@@ -163,6 +163,11 @@ impl Sfu {
     }
 
     fn take_handshake(&mut self, now: Now, index: u32, path: &FiveTuple, bytes: &[u8], out: &mut impl Egress) -> Result<(), DropReason> {
+        let data = self.participants.get(index as usize).is_some_and(|participant| participant.transport.has_data());
+        if data {
+            // The handshake is over: what is left of it, an alert or a last flight again, costs no more than data.
+            return if self.data.take_datagram() { self.step_handshake(now, index, path, bytes, out) } else { Err(DropReason::DataBusy) };
+        }
         if self.handshakes_left == 0 || !self.waiting.is_empty() {
             if self.waiting.len() >= self.config.handshakes_waiting_max {
                 return Err(DropReason::DtlsBusy);

@@ -52,6 +52,7 @@ impl Sfu {
     /// Forwards what was gathered, and ends the turn. Call after the inputs of a turn, and before its packets are sent.
     pub fn flush(&mut self, now: Now, out: &mut impl Egress) {
         self.handshakes_left = self.config.handshakes_per_turn_max;
+        self.data.begin_turn(&self.config.transport.data);
         if self.publications.gathered.len() > 0 || !self.desk.due.is_empty() {
             self.send_to_shards(out);
             self.spread();

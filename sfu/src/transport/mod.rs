@@ -4,9 +4,11 @@
 //!            connectivity check                       DTLS, from checked paths only
 //! datagram ─────────────────────► IceLite ─ path ─► Hello ─► Association ─ keys ─► Inbound, Outbound
 //!                                    └ nominated path, consent
+//!                                                                      └ application data ─► Data
 //! ```
 //! Everything that is costly is one step per call: a datagram computes at most one flight.
 
+mod channels;
 mod dtls;
 mod ice;
 
@@ -27,6 +29,7 @@ use self::dtls::{Association, Dimpl, Failed, Hello, Output, Progress, Rtc};
 pub use self::dtls::{DtlsIdentity, IdentityError};
 pub use self::ice::CheckOutcome;
 use self::ice::IceLite;
+use crate::data::{Data, DataConfig, DataSpec};
 use crate::srtp::{Inbound, Keys, Outbound, Profile};
 use crate::stats::DropReason;
 use crate::{CloseReason, DtlsRole, Egress, Fingerprint, Front, ParticipantSpec};
@@ -47,6 +50,8 @@ pub struct TransportConfig {
     pub dtls_attempts_max: u32,
     /// SSRCs of one participant for which SRTP keeps state, about 300 bytes each.
     pub srtp_sources_max: usize,
+    /// Of its data channels.
+    pub data: DataConfig,
 }
 
 impl Default for TransportConfig {
@@ -58,6 +63,7 @@ impl Default for TransportConfig {
             handshake_timeout: Duration::from_secs(30),
             dtls_attempts_max: 6,
             srtp_sources_max: 128,
+            data: DataConfig::default(),
         }
     }
 }
@@ -90,6 +96,10 @@ pub struct Transport {
     retry_at: Option<Instant>,
     certificate: Option<Fingerprint>,
     srtp: Option<Srtp>,
+    /// What the client's description says of data channels.
+    data_spec: Option<DataSpec>,
+    /// From the keys on, if the client wants data channels.
+    data: Option<Box<Data>>,
     created: Instant,
     first_check: Option<Instant>,
     /// The last SRTP or SRTCP packet that proved to be the peer's.
@@ -121,7 +131,8 @@ struct Drained {
     keys: Option<(Profile, Keys)>,
     no_keys: bool,
     closed: bool,
-    application_data: bool,
+    /// Why application data was not taken.
+    data_refused: Option<DropReason>,
     unsent: bool,
 }
 
@@ -147,6 +158,8 @@ impl Transport {
             retry_at: None,
             certificate: None,
             srtp: None,
+            data_spec: spec.data,
+            data: None,
             created: now.mono,
             first_check: None,
             last_media: None,
@@ -166,6 +179,7 @@ impl Transport {
         if self.srtp.is_none() && matches!(self.dtls, Dtls::Idle | Dtls::Hello(_)) {
             self.role = spec.dtls_role;
         }
+        self.update_data(spec.data);
     }
 
     /// Answers a connectivity check. `message` is a Binding request with USERNAME. `Err` says why it was refused; an error response
@@ -203,6 +217,7 @@ impl Transport {
             return Err(DropReason::UnknownPath);
         }
         self.dtls_path = Some(path);
+        self.begin_data(now);
         match &mut self.dtls {
             Dtls::Idle | Dtls::Hello(_) if self.role == DtlsRole::Client => Err(DropReason::DtlsRefused),
             Dtls::Idle => {
@@ -238,13 +253,14 @@ impl Transport {
             self.connect(now, out);
             return Ok(());
         }
-        match &mut self.dtls {
+        let handshake = match &mut self.dtls {
             Dtls::Running(association) if association.poll_timeout().is_some_and(|due| due <= now.mono) => {
                 let result = association.handle_timeout(now.mono);
                 self.settle(now, result, out)
             }
             Dtls::Running(_) | Dtls::Idle | Dtls::Hello(_) | Dtls::Spent => Ok(()),
-        }
+        };
+        handshake.and(self.data_due(now, out))
     }
 
     /// When [`Transport::handle_timeout`] is due. Moves with every check, so ask again when it fires early.
@@ -254,7 +270,8 @@ impl Transport {
             Dtls::Running(association) if !self.closed => association.poll_timeout(),
             Dtls::Running(_) | Dtls::Idle | Dtls::Hello(_) | Dtls::Spent => self.retry_at.filter(|_| !self.closed),
         };
-        [deadline, due].into_iter().flatten().min()
+        let data = self.data.as_ref().and_then(|data| data.poll_timeout());
+        [deadline, due, data].into_iter().flatten().min()
     }
 
     pub fn poll_event(&mut self) -> Option<TransportEvent> {
@@ -325,10 +342,11 @@ impl Transport {
         {
             association.close(now.mono);
             // Said or not: nothing follows.
-            let _ = self.drain(out);
+            let _ = self.drain(now, out);
         }
         self.closed = true;
         self.dtls = Dtls::Spent;
+        self.data = None;
     }
 
     fn take_hello(&mut self, now: Now, hello: Hello, progress: Progress, out: &mut impl Egress) -> Result<(), DropReason> {
@@ -368,7 +386,7 @@ impl Transport {
             Ok(association) => {
                 self.dtls = Dtls::Running(association);
                 // A ClientHello that did not go out is sent again when its timer fires.
-                let _ = self.drain(out);
+                let _ = self.drain(now, out);
             }
             Err(Failed) => self.end(CloseReason::DtlsFailed),
         }
@@ -388,17 +406,19 @@ impl Transport {
 
     /// After every step of an association: what it gave out, and whether it lived.
     fn settle(&mut self, now: Now, result: Result<(), Failed>, out: &mut impl Egress) -> Result<(), DropReason> {
-        let drained = self.drain(out);
+        let drained = self.drain(now, out);
         match (drained, result) {
-            (Err(reason), _) if self.closed => Err(reason),
-            (_, Err(Failed)) if !self.closed => self.fail(now),
-            (drained, _) => drained,
+            (Err(reason), _) if self.closed => return Err(reason),
+            (_, Err(Failed)) if !self.closed => return self.fail(now),
+            (drained, _) => drained?,
         }
+        self.send_data_packets(now, out)
     }
 
     fn fail(&mut self, now: Now) -> Result<(), DropReason> {
         if self.srtp.is_some() {
             self.dtls = Dtls::Spent;
+            self.data.iter_mut().for_each(|data| data.stop());
         } else if self.attempts >= self.config.dtls_attempts_max {
             self.end(CloseReason::DtlsFailed);
         } else {
@@ -411,8 +431,9 @@ impl Transport {
         Err(DropReason::DtlsRefused)
     }
 
-    fn drain(&mut self, out: &mut impl Egress) -> Result<(), DropReason> {
+    fn drain(&mut self, now: Now, out: &mut impl Egress) -> Result<(), DropReason> {
         let target = self.dtls_target();
+        let data = &mut self.data;
         let Dtls::Running(association) = &mut self.dtls else { return Ok(()) };
         let mut drained = Drained::default();
         association.drain(&mut |output| match output {
@@ -420,13 +441,16 @@ impl Transport {
             Output::Certificate(fingerprint) => drained.certificate = Some(fingerprint),
             Output::Keys(profile, keys) => drained.keys = Some((profile, keys)),
             Output::NoKeys => drained.no_keys = true,
-            Output::ApplicationData => drained.application_data = true,
+            Output::ApplicationData(packet) => {
+                let taken = data.as_mut().ok_or(DropReason::DtlsApplicationData).and_then(|data| data.handle_packet(now.mono, packet));
+                drained.data_refused = drained.data_refused.or(taken.err());
+            }
             Output::Closed => drained.closed = true,
         });
-        self.take_drained(drained)
+        self.take_drained(now, drained)
     }
 
-    fn take_drained(&mut self, drained: Drained) -> Result<(), DropReason> {
+    fn take_drained(&mut self, now: Now, drained: Drained) -> Result<(), DropReason> {
         if let Some(certificate) = drained.certificate {
             if !self.fingerprints.contains(&certificate) {
                 self.end(CloseReason::FingerprintMismatch);
@@ -441,6 +465,7 @@ impl Transport {
             self.end(CloseReason::DtlsFailed);
             return Err(DropReason::DtlsRefused);
         }
+        self.begin_data(now);
         if drained.no_keys {
             self.end(CloseReason::DtlsFailed);
             return Err(DropReason::DtlsRefused);
@@ -448,8 +473,8 @@ impl Transport {
         if drained.closed {
             self.end(CloseReason::ClosedByPeer);
         }
-        if drained.application_data {
-            return Err(DropReason::DtlsApplicationData);
+        if let Some(reason) = drained.data_refused {
+            return Err(reason);
         }
         if drained.unsent { Err(DropReason::EgressFull) } else { Ok(()) }
     }
@@ -495,6 +520,7 @@ impl Transport {
         if !self.closed {
             self.closed = true;
             self.dtls = Dtls::Spent;
+            self.data = None;
             self.push(TransportEvent::Closed(reason));
         }
     }

@@ -1,6 +1,7 @@
 //! Transports in a world of our own: clients of several kinds, a seeded bad link, a virtual clock.
 #![allow(clippy::disallowed_methods, reason = "a test has to start its virtual clock somewhere")]
 
+mod channels;
 mod handshake;
 mod hello;
 mod ice;

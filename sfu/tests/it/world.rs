@@ -148,6 +148,7 @@ impl World {
             fingerprints: vec![own.fingerprint()],
             receivers,
             senders,
+            data: None,
         };
         // The model runs our own transport the other way round.
         let mirrored = ParticipantSpec {

@@ -3,11 +3,14 @@
 
 use std::fmt::Display;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::{ErrorCode, LAYER_MAX, Request, Track, TrackSource, Wish};
+use super::{DataContent, DataRequest, ErrorCode, LAYER_MAX, Request, Track, TrackSource, Wish};
 use crate::media::PublicationId;
-use crate::token::ROOM_BYTES_MAX;
+use crate::media::DataMessage;
+use crate::token::{IDENTITY_BYTES_MAX, ROOM_BYTES_MAX};
 
 /// How long things may be, in bytes (`tracks_max`: items).
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +18,10 @@ pub struct Bounds {
     pub sdp_bytes_max: usize,
     pub track_name_bytes_max: usize,
     pub tracks_max: usize,
+    pub data_bytes_max: usize,
+    pub data_lossy_bytes_max: usize,
+    pub data_topic_bytes_max: usize,
+    pub data_recipients_max: usize,
 }
 
 const MID_BYTES_MAX: usize = 64;
@@ -81,11 +88,73 @@ fn request(kind: &str, fields: &Fields, bounds: &Bounds) -> Result<Option<Reques
         "unsubscribe" => Request::Unsubscribe { publication: fields.publication()? },
         "prefer" => Request::Prefer { publication: fields.publication()?, wish: wish(fields)? },
         "mute" => Request::Mute { publication: fields.publication()?, muted: fields.bool("muted")? },
+        "send_data" => Request::SendData { data: data(fields, bounds)? },
         "leave" => Request::Leave,
         "ping" => Request::Ping,
         _ => return Ok(None),
     }))
 }
+
+fn data(fields: &Fields, bounds: &Bounds) -> Result<DataRequest, Wrong> {
+    let reliable = fields.bool_or("reliable", true)?;
+    let bytes_max = if reliable { bounds.data_bytes_max } else { bounds.data_lossy_bytes_max };
+    let content = match (fields.optional("text"), fields.optional("base64")) {
+        (Some(_), None) => DataContent::Text(fields.text("text", bytes_max)?),
+        (None, Some(_)) => {
+            let text = fields.text("base64", bytes_max.div_ceil(3) * 4)?;
+            let bytes = STANDARD.decode(text).map_err(|_| fields.wrong("base64", "must be base64 with padding"))?;
+            if bytes.len() > bytes_max {
+                return Err(fields.too_long("base64", bytes_max));
+            }
+            DataContent::Bytes(bytes)
+        }
+        (Some(_), Some(_)) | (None, None) => return Err(fields.wrong("text", "either text or base64 must be there")),
+    };
+    let (to, topic) = destination(fields, bounds)?;
+    Ok(DataRequest { to, topic, reliable, content })
+}
+
+fn destination(fields: &Fields, bounds: &Bounds) -> Result<(Vec<String>, String), Wrong> {
+    Ok((fields.texts("to", bounds.data_recipients_max, IDENTITY_BYTES_MAX)?, fields.text_or_empty("topic", bounds.data_topic_bytes_max)?))
+}
+
+/// A message of a data channel: a line of JSON that says whom it is for, then its content.
+///
+/// # Errors
+/// What is wrong, and where; with it the topic, if that much could be read.
+pub fn parse_framed(message: DataMessage, bounds: &Bounds) -> Result<DataRequest, (Unreadable, String)> {
+    let DataMessage { reliable, text, mut bytes } = message;
+    let fault = |field: &str, message: &str| Unreadable {
+        id: None,
+        code: ErrorCode::Malformed,
+        field: Some(field.to_owned()),
+        message: message.to_owned(),
+    };
+    let Some(end) = bytes.iter().take(FRAME_HEADER_BYTES_MAX).position(|byte| *byte == b'\n') else {
+        return Err((fault("header", "a message begins with a line of JSON, which may be empty"), String::new()));
+    };
+    let content = bytes.split_off(end + 1);
+    let header = bytes.get(..end).unwrap_or_default();
+    let value = if header.trim_ascii().is_empty() { Ok(Value::Object(Map::new())) } else { serde_json::from_slice(header) };
+    let Ok(Value::Object(map)) = value else { return Err((fault("header", "not a JSON object"), String::new())) };
+    let fields = Fields { map: &map, path: String::new() };
+    let topic = || -> String { map.get("topic").and_then(Value::as_str).unwrap_or_default().chars().take(bounds.data_topic_bytes_max).collect() };
+    let unreadable = |Wrong { field, message, code }| (Unreadable { id: None, code, field: Some(field), message }, topic());
+    let (to, topic) = destination(&fields, bounds).map_err(unreadable)?;
+    let bytes_max = if reliable { bounds.data_bytes_max } else { bounds.data_lossy_bytes_max };
+    if content.len() > bytes_max {
+        return Err(unreadable(fields.too_long("content", bytes_max)));
+    }
+    let content = if text {
+        DataContent::Text(String::from_utf8(content).map_err(|_| unreadable(fields.wrong("content", "must be UTF-8")))?)
+    } else {
+        DataContent::Bytes(content)
+    };
+    Ok(DataRequest { to, topic, reliable, content })
+}
+
+/// The line of JSON before a message's content.
+const FRAME_HEADER_BYTES_MAX: usize = 4 * 1024;
 
 fn wish(fields: &Fields) -> Result<Wish, Wrong> {
     Ok(Wish {
@@ -150,10 +219,32 @@ impl<'a> Fields<'a> {
             return Err(self.wrong(name, "must be text"));
         };
         if text.len() > bytes_max {
-            let message = format!("is longer than {bytes_max} bytes");
-            return Err(Wrong { code: ErrorCode::TooLarge, ..self.wrong(name, message) });
+            return Err(self.too_long(name, bytes_max));
         }
         Ok(text.to_owned())
+    }
+
+    fn too_long(&self, name: &str, bytes_max: usize) -> Wrong {
+        Wrong { code: ErrorCode::TooLarge, ..self.wrong(name, format!("is longer than {bytes_max} bytes")) }
+    }
+
+    /// A list of texts; a missing one is empty.
+    fn texts(&self, name: &str, items_max: usize, bytes_max: usize) -> Result<Vec<String>, Wrong> {
+        let Some(value) = self.optional(name) else { return Ok(Vec::new()) };
+        let Some(items) = value.as_array() else { return Err(self.wrong(name, "must be a list")) };
+        if items.len() > items_max {
+            return Err(Wrong { code: ErrorCode::TooLarge, ..self.wrong(name, format!("has more than {items_max} items")) });
+        }
+        let mut texts = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let name = format!("{name}[{index}]");
+            match item.as_str() {
+                Some(text) if text.len() <= bytes_max => texts.push(text.to_owned()),
+                Some(_) => return Err(self.too_long(&name, bytes_max)),
+                None => return Err(self.wrong(&name, "must be text")),
+            }
+        }
+        Ok(texts)
     }
 
     fn text_or_empty(&self, name: &str, bytes_max: usize) -> Result<String, Wrong> {

@@ -1,8 +1,17 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::media::DataMessage;
 
-const BOUNDS: Bounds = Bounds { sdp_bytes_max: 100, track_name_bytes_max: 10, tracks_max: 2 };
+const BOUNDS: Bounds = Bounds {
+    sdp_bytes_max: 100,
+    track_name_bytes_max: 10,
+    tracks_max: 2,
+    data_bytes_max: 20,
+    data_lossy_bytes_max: 10,
+    data_topic_bytes_max: 5,
+    data_recipients_max: 2,
+};
 
 const ANY: Wish = Wish { width: 0, height: 0, visible: true, pinned: false, priority: 0, spatial_max: None, temporal_max: None };
 
@@ -50,6 +59,23 @@ fn every_request_is_read() {
             },
         ),
         (json!({ "type": "mute", "id": 1, "publication": "ab", "muted": true }), Request::Mute { publication, muted: true }),
+        (
+            json!({ "type": "send_data", "id": 1, "text": "hi" }),
+            Request::SendData {
+                data: DataRequest { to: vec![], topic: String::new(), reliable: true, content: DataContent::Text("hi".into()) },
+            },
+        ),
+        (
+            json!({ "type": "send_data", "id": 1, "to": ["bob", "eve"], "topic": "chat", "reliable": false, "base64": "AQID" }),
+            Request::SendData {
+                data: DataRequest {
+                    to: vec!["bob".into(), "eve".into()],
+                    topic: "chat".into(),
+                    reliable: false,
+                    content: DataContent::Bytes(vec![1, 2, 3]),
+                },
+            },
+        ),
         (json!({ "type": "leave", "id": 1 }), Request::Leave),
         (json!({ "type": "ping", "id": 1 }), Request::Ping),
     ];
@@ -79,6 +105,16 @@ fn what_is_wrong_is_named() {
         ),
         (json!({ "id": 4, "type": "offer", "sdp": "", "tracks": [{}, {}, {}] }), ErrorCode::TooLarge, Some(4), Some("tracks")),
         (json!({ "id": 4, "type": "publish", "mid": "1", "name": "eleven char" }), ErrorCode::TooLarge, Some(4), Some("name")),
+        (json!({ "id": 4, "type": "send_data" }), ErrorCode::Malformed, Some(4), Some("text")),
+        (json!({ "id": 4, "type": "send_data", "text": "", "base64": "" }), ErrorCode::Malformed, Some(4), Some("text")),
+        (json!({ "id": 4, "type": "send_data", "base64": "AQI" }), ErrorCode::Malformed, Some(4), Some("base64")),
+        (json!({ "id": 4, "type": "send_data", "text": "x".repeat(21) }), ErrorCode::TooLarge, Some(4), Some("text")),
+        (json!({ "id": 4, "type": "send_data", "reliable": false, "text": "x".repeat(11) }), ErrorCode::TooLarge, Some(4), Some("text")),
+        (json!({ "id": 4, "type": "send_data", "base64": "AAAAAAAAAAAAAAAAAAAAAAAAAAAA" }), ErrorCode::TooLarge, Some(4), Some("base64")),
+        (json!({ "id": 4, "type": "send_data", "text": "", "to": "bob" }), ErrorCode::Malformed, Some(4), Some("to")),
+        (json!({ "id": 4, "type": "send_data", "text": "", "to": ["bob", 1] }), ErrorCode::Malformed, Some(4), Some("to[1]")),
+        (json!({ "id": 4, "type": "send_data", "text": "", "to": ["a", "b", "c"] }), ErrorCode::TooLarge, Some(4), Some("to")),
+        (json!({ "id": 4, "type": "send_data", "text": "", "topic": "longer" }), ErrorCode::TooLarge, Some(4), Some("topic")),
         (json!({ "id": 4, "type": "mute", "publication": "g" }), ErrorCode::Malformed, Some(4), Some("publication")),
         (json!({ "id": 4, "type": "mute", "publication": "1" }), ErrorCode::Malformed, Some(4), Some("muted")),
     ];
@@ -147,7 +183,15 @@ fn what_clients_are_told() {
         "publications": [publication_json] });
     let stun = IceServerInfo { urls: vec!["stun:h".into()], username: String::new(), credential: String::new() };
     let turn = IceServerInfo { urls: vec!["turn:h".into()], username: "u".into(), credential: "c".into() };
-    let you = You { id: "1".into(), identity: "bob".into(), name: "Bob".into(), can_publish: true, can_subscribe: false, admin: false };
+    let you = You {
+        id: "1".into(),
+        identity: "bob".into(),
+        name: "Bob".into(),
+        can_publish: true,
+        can_subscribe: false,
+        can_publish_data: true,
+        admin: false,
+    };
     let (p, q) = ("1".to_owned(), "ab".to_owned());
     let cases = [
         (
@@ -157,13 +201,14 @@ fn what_clients_are_told() {
                 you,
                 participants: vec![participant()],
                 ice_servers: vec![stun, turn],
+                data: DataLimits { bytes_max: 65_536, lossy_bytes_max: 16_384 },
                 negotiate: Negotiate { audio: 1, video: 2 },
             },
             json!({ "type": "joined", "id": 1, "room": "r",
-                "you": { "id": "1", "identity": "bob", "name": "Bob", "can_publish": true, "can_subscribe": false, "admin": false },
+                "you": { "id": "1", "identity": "bob", "name": "Bob", "can_publish": true, "can_subscribe": false, "can_publish_data": true, "admin": false },
                 "participants": [participant_json],
                 "ice_servers": [{ "urls": ["stun:h"] }, { "urls": ["turn:h"], "username": "u", "credential": "c" }],
-                "negotiate": { "audio": 1, "video": 2 } }),
+                "data": { "bytes_max": 65536, "lossy_bytes_max": 16384 }, "negotiate": { "audio": 1, "video": 2 } }),
         ),
         (
             ServerMessage::Answer {
@@ -186,6 +231,33 @@ fn what_clients_are_told() {
             ServerMessage::Error { id: Some(6), code: ErrorCode::BadSdp, message: "m".into(), field: Some("sdp".into()) },
             json!({ "type": "error", "id": 6, "code": "bad_sdp", "message": "m", "field": "sdp" }),
         ),
+        (
+            ServerMessage::Data {
+                participant: Some(p.clone()),
+                identity: Some("ann".into()),
+                topic: "chat".into(),
+                reliable: true,
+                text: Some("hi".into()),
+                base64: None,
+            },
+            json!({ "type": "data", "participant": "1", "identity": "ann", "topic": "chat", "reliable": true, "text": "hi" }),
+        ),
+        (
+            ServerMessage::Data {
+                participant: None,
+                identity: None,
+                topic: String::new(),
+                reliable: false,
+                text: None,
+                base64: Some("AQI=".into()),
+            },
+            json!({ "type": "data", "participant": null, "identity": null, "topic": "", "reliable": false, "base64": "AQI=" }),
+        ),
+        (
+            ServerMessage::DataRefused { code: ErrorCode::NotFound, message: "m".into(), field: Some("to".into()), topic: "t".into() },
+            json!({ "type": "data_refused", "code": "not_found", "message": "m", "field": "to", "topic": "t" }),
+        ),
+        (ServerMessage::DataLost { messages: 3 }, json!({ "type": "data_lost", "messages": 3 })),
         (
             ServerMessage::ParticipantJoined { participant: participant() },
             json!({ "type": "participant_joined", "participant": participant_json }),
@@ -302,5 +374,45 @@ mod any_json {
         fn any_text(text in ".{0,200}") {
             let _ = parse(&text, &BOUNDS);
         }
+    }
+}
+
+#[test]
+fn messages_of_data_channels_begin_with_a_line() {
+    let message = |text: bool, bytes: &[u8]| DataMessage { reliable: true, text, bytes: bytes.to_vec() };
+    let request = |to: &[&str], topic: &str, content| DataRequest {
+        to: to.iter().map(|it| (*it).to_owned()).collect(),
+        topic: topic.into(),
+        reliable: true,
+        content,
+    };
+    assert_eq!(parse_framed(message(true, b"\nhi\nyou"), &BOUNDS), Ok(request(&[], "", DataContent::Text("hi\nyou".into()))));
+    assert_eq!(parse_framed(message(false, b"{}\n"), &BOUNDS), Ok(request(&[], "", DataContent::Bytes(vec![]))));
+    let full = b"{\"to\":[\"bob\"],\"topic\":\"chat\",\"new\":1}\n\x01\x02";
+    assert_eq!(parse_framed(message(false, full), &BOUNDS), Ok(request(&["bob"], "chat", DataContent::Bytes(vec![1, 2]))));
+
+    let cases: [(&[u8], ErrorCode, &str, &str); 7] = [
+        (b"", ErrorCode::Malformed, "header", ""),
+        (b"no line", ErrorCode::Malformed, "header", ""),
+        (b"[]\n", ErrorCode::Malformed, "header", ""),
+        (b"{\"to\":1,\"topic\":\"chat\"}\n", ErrorCode::Malformed, "to", "chat"),
+        (b"{\"topic\":\"longer\"}\n", ErrorCode::TooLarge, "topic", "longe"),
+        (b"{\"topic\":\"chat\"}\n123456789012345678901", ErrorCode::TooLarge, "content", "chat"),
+        (b"\n\xFF", ErrorCode::Malformed, "content", ""),
+    ];
+    for (bytes, code, field, topic) in cases {
+        let (unreadable, its_topic) = parse_framed(message(true, bytes), &BOUNDS).expect_err("wrong");
+        assert_eq!((unreadable.code, unreadable.field.as_deref(), its_topic.as_str()), (code, Some(field), topic), "{bytes:?}");
+    }
+    let lossy = DataMessage { reliable: false, ..message(true, b"\n12345678901") };
+    assert_eq!(parse_framed(lossy, &BOUNDS).expect_err("too long").0.code, ErrorCode::TooLarge);
+    // However long it is, a line that does not end is not looked for.
+    assert!(parse_framed(message(false, &vec![b' '; 100_000]), &BOUNDS).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_message_of_a_data_channel(text: bool, bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
+        let _ = parse_framed(DataMessage { reliable: true, text, bytes }, &BOUNDS);
     }
 }

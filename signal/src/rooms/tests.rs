@@ -2,6 +2,7 @@ use super::*;
 use crate::message::{Negotiate, TrackSource};
 use crate::testing::{FakeMedia, counting};
 
+mod data;
 mod players;
 mod random;
 mod viewing;
@@ -57,8 +58,8 @@ impl World {
     fn told(&mut self, whom: ParticipantId) -> Vec<ServerMessage> {
         let outputs = self.rooms.take_outputs();
         let to_whom = |output| match output {
-            Output::Tell { to, message } if to.contains(&whom) => Some(message),
-            Output::Tell { .. } | Output::Ended { .. } => None,
+            Output::Tell { to, message } | Output::Hint { to, message } if to.contains(&whom) => Some(message),
+            Output::Tell { .. } | Output::Hint { .. } | Output::Ended { .. } => None,
         };
         outputs.into_iter().filter_map(to_whom).collect()
     }
@@ -81,6 +82,7 @@ fn ticket(identity: &str) -> Ticket {
         metadata: String::new(),
         may_publish: true,
         may_subscribe: true,
+        may_publish_data: true,
         admin: false,
         hidden: false,
     }
@@ -107,7 +109,7 @@ fn everyone_hears_of_everyone() {
             Output::Tell { to: receivers, message: ServerMessage::Joined { participants, .. } } => {
                 *receivers == vec![to] && participants.iter().any(|p| p.identity == identity)
             }
-            Output::Tell { .. } | Output::Ended { .. } => false,
+            Output::Tell { .. } | Output::Hint { .. } | Output::Ended { .. } => false,
         })
     };
     assert!(joined(ann, "bob") && joined(bob, "ann"));

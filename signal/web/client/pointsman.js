@@ -24,6 +24,10 @@
  *   estimate            { bps }                                   the bandwidth toward us
  *   speakers            { speakers, participants, you }           ids of who speaks, the dominant speaker first; those of others; whether we do
  *   layersWanted        { publication, spatialMax }               the highest layer of ours that anybody wants; we send no more (see `dynacast`)
+ *   data                { data, topic, participant, identity, reliable }   a message of another (see {@link Room#sendData}): a string or a Uint8Array; from the
+ *                                                                 server itself when `participant` and `identity` are null
+ *   dataLost            { messages }                              so many reliable messages to us were lost: we did not take what came before
+ *   dataRefused         { error, topic }                          a message of ours went to nobody
  *   closed              { reason, message, error }                the call is over; `error` is null after `leave()`
  */
 
@@ -75,6 +79,41 @@ function encodingsFor({ track, source = "camera" }) {
   const count = layersFor(pixels);
   if (count === 1) return [{ maxBitrate: cameraBps(pixels) }];
   return RIDS.slice(-count).map((rid, n) => ({ rid, ...layer(pixels, n, count) }));
+}
+
+/** Bytes that may wait in a channel before `sendData` makes its caller wait, and before a lossy message is not sent at all. */
+const RELIABLE_BUFFER = 256 * 1024;
+const LOSSY_BUFFER = 16 * 1024;
+/** How long a message waits for the channels to open, in milliseconds, before it takes the WebSocket. */
+const CHANNEL_TIMEOUT = 3_000;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The bytes of what `sendData` takes beside strings. */
+function bytesOf(data) {
+  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  throw new TypeError("sendData takes a string, an ArrayBuffer or a view of one");
+}
+
+function toBase64(bytes) {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+  return btoa(text);
+}
+
+const fromBase64 = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+/** A message of a data channel: a line of JSON, then its content. */
+function unframe(message) {
+  if (typeof message === "string") {
+    const end = message.indexOf("\n");
+    return { ...JSON.parse(message.slice(0, end) || "{}"), data: message.slice(end + 1) };
+  }
+  const bytes = new Uint8Array(message);
+  const end = bytes.indexOf(10);
+  return { ...JSON.parse(decoder.decode(bytes.subarray(0, end)) || "{}"), data: bytes.slice(end + 1) };
 }
 
 /** An error with a machine-readable `code`; the message is for people. */
@@ -177,7 +216,7 @@ export class Room extends EventTarget {
   pc = null;
   /** Others, by id, in order of joining. @type {Map<string, Participant>} */
   participants = new Map();
-  /** Who we are, once joined: id, identity, name, can_publish, can_subscribe, admin. */
+  /** Who we are, once joined: id, identity, name, can_publish, can_subscribe, can_publish_data, admin. */
   you = null;
   /** The room's name, once joined. @type {string | null} */
   name = null;
@@ -203,6 +242,12 @@ export class Room extends EventTarget {
   #wanted = new Map();
   #dynacast = true;
   #again = false;
+  /** Data channels, until the connection has them for good. @type {{ reliable?: RTCDataChannel, lossy?: RTCDataChannel }} */
+  #channels = {};
+  /** Done when the last reliable message is on its way. */
+  #sent = Promise.resolve();
+  /** Bytes of one message that the server takes. */
+  #dataLimits = { bytes_max: 65_536, lossy_bytes_max: 16_384 };
   #closed = null;
   #left = false;
 
@@ -216,10 +261,11 @@ export class Room extends EventTarget {
    * @param {string} [options.room] refuse to join if the token is for another room
    * @param {boolean} [options.relayOnly] all media through the server's TURN relay
    * @param {boolean} [options.dynacast] send only the layers that somebody wants (default true)
+   * @param {boolean} [options.data] have data channels for `sendData` (default true); without, its messages go over the WebSocket
    * @param {RTCConfiguration} [options.rtc] more for the RTCPeerConnection
    * @param {number} [options.timeout] milliseconds until media must flow (default 15,000)
    */
-  async connect(server, token, { tracks = [], autoSubscribe = true, room, relayOnly = false, dynacast = true, rtc = {}, timeout = 15_000 } = {}) {
+  async connect(server, token, { tracks = [], autoSubscribe = true, room, relayOnly = false, dynacast = true, data = true, rtc = {}, timeout = 15_000 } = {}) {
     if (this.state !== "idle") throw new PointsmanError("closed", "a Room connects once; make a new one");
     this.#dynacast = dynacast;
     try {
@@ -228,6 +274,7 @@ export class Room extends EventTarget {
       this.#state("joining");
       const joined = await this.request("join", { auto_subscribe: autoSubscribe, ...(room === undefined ? {} : { room }) });
       this.#takeJoined(joined, relayOnly, rtc);
+      if (data) this.#openChannels();
       this.#state("negotiating");
       if (joined.you.can_publish) for (const options of tracks) this.#addLocal(options);
       this.#missing = joined.negotiate;
@@ -309,6 +356,52 @@ export class Room extends EventTarget {
   async unsubscribe(publication) {
     await this.request("unsubscribe", { publication: publication.id });
     this.#detach(publication);
+  }
+
+  /**
+   * Sends a message of the application's own to everyone else in the room, or to some. What is `reliable` arrives, and in the order of sending; what is
+   * not may be lost and does not wait for what was: for what is soon out of date. Resolves when it is on its way: to `false` if it was lossy and there was too much
+   * to send already. Wait for it before you send more, and a slow connection slows the sender.
+   * @param {string | ArrayBuffer | ArrayBufferView} data at most 64 KiB, or 16 KiB when not reliable, unless the server is configured otherwise
+   * @param {object} [options]
+   * @param {(string | Participant)[]} [options.to] identities, or participants (default: everyone else)
+   * @param {boolean} [options.reliable] (default true)
+   * @param {string} [options.topic] what it is about, for the receivers' event `data`
+   * @returns {Promise<boolean>}
+   */
+  async sendData(data, options = {}) {
+    if (options.reliable === false) return this.#send(data, options);
+    // One after another: who waits for room must not be overtaken.
+    const sent = this.#sent.then(() => this.#send(data, options));
+    this.#sent = sent.catch(() => {});
+    return sent;
+  }
+
+  async #send(data, { to = [], reliable = true, topic = "" }) {
+    const text = typeof data === "string";
+    const bytes = text ? encoder.encode(data) : bytesOf(data);
+    const max = reliable ? this.#dataLimits.bytes_max : this.#dataLimits.lossy_bytes_max;
+    if (bytes.length > max) throw new PointsmanError("too_large", `A ${reliable ? "reliable" : "lossy"} message holds at most ${max} bytes, this one has ${bytes.length}.`, "data");
+    if (this.#closed) throw this.#closed;
+    const identities = to.map((one) => one?.identity ?? one);
+    const channel = await this.#channel(reliable ? "reliable" : "lossy");
+    if (!channel) {
+      await this.request("send_data", { to: identities, topic, reliable, ...(text ? { text: data } : { base64: toBase64(bytes) }) });
+      return true;
+    }
+    if (!reliable && channel.bufferedAmount > LOSSY_BUFFER) return false;
+    while (channel.bufferedAmount > RELIABLE_BUFFER) await drained(channel);
+    const line = `${JSON.stringify({ ...(identities.length ? { to: identities } : {}), ...(topic ? { topic } : {}) })}\n`;
+    if (text) {
+      channel.send(line + data);
+      return true;
+    }
+    const header = encoder.encode(line);
+    const message = new Uint8Array(header.length + bytes.length);
+    message.set(header);
+    message.set(bytes, header.length);
+    channel.send(message);
+    return true;
   }
 
   /** Leaves the room. */
@@ -406,6 +499,12 @@ export class Room extends EventTarget {
         return this.#takeSpeakers(message.participants);
       case "layers_wanted":
         return this.#takeWanted(message);
+      case "data":
+        return this.#takeData({ ...message, data: message.text ?? fromBase64(message.base64) }, message.reliable);
+      case "data_lost":
+        return this.#tell("dataLost", { messages: message.messages });
+      case "data_refused":
+        return this.#tell("dataRefused", { error: new PointsmanError(message.code, message.message, message.field), topic: message.topic });
       case "closed":
         return this.#end(message.reason, new PointsmanError(message.reason, message.message));
       case "connected": // the peer connection says the same
@@ -414,8 +513,9 @@ export class Room extends EventTarget {
     }
   }
 
-  #takeJoined({ room, you, participants, ice_servers }, relayOnly, rtc) {
+  #takeJoined({ room, you, participants, ice_servers, data }, relayOnly, rtc) {
     this.name = room;
+    this.#dataLimits = { ...this.#dataLimits, ...data };
     this.you = you;
     for (const info of participants) this.participants.set(info.id, new Participant(info));
     this.pc = new RTCPeerConnection({
@@ -462,6 +562,28 @@ export class Room extends EventTarget {
     if (!publication) return;
     this.#shape(publication);
     this.#tell("layersWanted", { publication, spatialMax });
+  }
+
+  // --- data ---
+
+  #openChannels() {
+    for (const [name, options] of [["reliable", {}], ["lossy", { ordered: false, maxRetransmits: 0 }]]) {
+      const channel = (this.#channels[name] = this.pc.createDataChannel(name, { ...options, protocol: "pointsman.v1" }));
+      channel.binaryType = "arraybuffer";
+      channel.bufferedAmountLowThreshold = RELIABLE_BUFFER / 2;
+      channel.onmessage = ({ data }) => this.#takeData(unframe(data), name === "reliable");
+    }
+  }
+
+  /** The channel, if there is one that is open or about to be. */
+  async #channel(name) {
+    const channel = this.#channels[name];
+    if (channel?.readyState === "connecting") await settled(channel, ["open", "close", "error"], CHANNEL_TIMEOUT);
+    return channel?.readyState === "open" ? channel : null;
+  }
+
+  #takeData({ participant: id, identity = null, topic = "", data }, reliable) {
+    this.#tell("data", { data, topic, participant: this.participants.get(id) ?? null, identity, reliable });
   }
 
   // --- media ---
@@ -627,6 +749,25 @@ export class Room extends EventTarget {
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/** Waits for the first of some events of a channel. */
+function settled(channel, events, timeout) {
+  return new Promise((resolve) => {
+    const timer = timeout && setTimeout(done, timeout);
+    function done() {
+      clearTimeout(timer);
+      for (const event of events) channel.removeEventListener(event, done);
+      resolve();
+    }
+    for (const event of events) channel.addEventListener(event, done);
+  });
+}
+
+/** Waits until a channel has room again. */
+async function drained(channel) {
+  if (channel.readyState !== "open") throw new PointsmanError("closed", "The data channel was closed.");
+  await settled(channel, ["bufferedamountlow", "close", "error"]);
 }
 
 /** A browser is not told why its WebSocket was refused; the same address without an upgrade says it. */

@@ -66,6 +66,7 @@ impl Lab {
             fingerprints: vec![Fingerprint(self.callers.fingerprint)],
             receivers: Vec::new(),
             senders: Vec::new(),
+            data: None,
         }
     }
 

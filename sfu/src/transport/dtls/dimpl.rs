@@ -81,7 +81,7 @@ impl Association for Dimpl {
                     }
                 }
                 ::dimpl::Output::Connected => self.connected = true,
-                ::dimpl::Output::ApplicationData(_) => take(Output::ApplicationData),
+                ::dimpl::Output::ApplicationData(data) => take(Output::ApplicationData(data)),
                 ::dimpl::Output::CloseNotify => take(Output::Closed),
                 ::dimpl::Output::Timeout(due) => {
                     self.due = Some(due);
@@ -98,6 +98,12 @@ impl Association for Dimpl {
             self.keyed = true;
             take(Output::NoKeys);
         }
+    }
+
+    fn send(&mut self, now: Instant, data: &[u8]) -> Result<(), Failed> {
+        self.handle_timeout(now)?;
+        let result = self.dtls.send_application_data(data).map(|_| ());
+        self.note(result)
     }
 
     fn close(&mut self, _now: Instant) {

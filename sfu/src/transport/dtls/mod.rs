@@ -30,6 +30,8 @@ pub(super) trait Association: Send {
     fn poll_timeout(&self) -> Option<Instant>;
     /// Hands out everything that is due. Call after each of the above, also when it failed: an alert may be waiting.
     fn drain(&mut self, take: &mut dyn FnMut(Output<'_>));
+    /// Protects application data, once connected; what comes of it is one datagram. Drain after each.
+    fn send(&mut self, now: Instant, data: &[u8]) -> Result<(), Failed>;
     /// Queues close_notify.
     fn close(&mut self, now: Instant);
 }
@@ -44,8 +46,8 @@ pub(super) enum Output<'a> {
     Keys(Profile, Keys),
     /// The handshake is done, but the peer did not negotiate SRTP.
     NoKeys,
-    /// Decrypted application data, which nothing here takes.
-    ApplicationData,
+    /// Decrypted application data.
+    ApplicationData(&'a [u8]),
     /// The peer's close_notify.
     Closed,
 }

@@ -141,12 +141,16 @@ impl Association for Rtc {
                     self.repeat.flight = Vec::new();
                     self.hand_over(take);
                 }
-                EndpointEvent::ApplicationData(_) => take(Output::ApplicationData),
+                EndpointEvent::ApplicationData(data) => take(Output::ApplicationData(&data)),
                 EndpointEvent::PeerClosed => take(Output::Closed),
                 // The library's enum may grow; what it adds is nothing we asked for.
                 _ => {}
             }
         }
+    }
+
+    fn send(&mut self, now: Instant, data: &[u8]) -> Result<(), Failed> {
+        self.endpoint.write(now, PEER, data).map_err(|_| Failed)
     }
 
     fn close(&mut self, now: Instant) {

@@ -19,7 +19,7 @@ fn connects(kind: Kind, front: Front, role: DtlsRole, link: Link, lose_last_flig
 }
 
 /// What may meet whom: RSA and rtc-dtls peers come over HTTP only.
-const PAIRS: [(Kind, Front, DtlsRole); 12] = [
+pub(super) const PAIRS: [(Kind, Front, DtlsRole); 12] = [
     (Kind::Modern, Front::Call, DtlsRole::Server),
     (Kind::Version12, Front::Call, DtlsRole::Server),
     (Kind::Modern, Front::Call, DtlsRole::Client),

@@ -68,6 +68,7 @@ pub(super) fn spec(front: Front, role: DtlsRole, peer: Fingerprint) -> Participa
         fingerprints: vec![Fingerprint([7; 32]), peer],
         receivers: Vec::new(),
         senders: Vec::new(),
+        data: None,
     }
 }
 
@@ -160,6 +161,8 @@ pub(super) struct Peer {
     pub(super) keys: Option<(Profile, Keys)>,
     pub(super) certificate: Option<Fingerprint>,
     pub(super) closed: bool,
+    /// Its SCTP, when it has any.
+    pub(super) data: Option<Data>,
 }
 
 /// Which peers there are.
@@ -196,7 +199,7 @@ pub(super) fn peer(kind: Kind, role: DtlsRole, now: Now) -> (Peer, Fingerprint) 
             (Box::new(Rtc::with_rsa(&der, &key.serialize_der(), role, now.mono)), fingerprint(&der))
         }
     };
-    (Peer { association, keys: None, certificate: None, closed: false }, fingerprint)
+    (Peer { association, keys: None, certificate: None, closed: false, data: None }, fingerprint)
 }
 
 impl Peer {
@@ -208,17 +211,31 @@ impl Peer {
             None => Ok(()),
         };
         let mut sent = Vec::new();
+        self.drain(now, &mut sent);
+        if result.is_err() {
+            self.closed = true;
+        }
+        if let Some(data) = &mut self.data {
+            data.handle_timeout(now.mono);
+        }
+        while let Some(packet) = self.data.as_mut().and_then(|data| data.poll_packet(now.mono)) {
+            self.association.send(now.mono, &packet).expect("the association lives");
+            self.drain(now, &mut sent);
+        }
+        sent
+    }
+
+    fn drain(&mut self, now: Now, sent: &mut Vec<Vec<u8>>) {
         self.association.drain(&mut |output| match output {
             Output::Datagram(datagram) => sent.push(datagram.to_vec()),
             Output::Certificate(certificate) => self.certificate = Some(certificate),
             Output::Keys(profile, keys) => self.keys = Some((profile, keys)),
-            Output::NoKeys | Output::ApplicationData => panic!("neither is expected in these tests"),
+            Output::ApplicationData(packet) => {
+                self.data.as_mut().expect("no data is expected otherwise").handle_packet(now.mono, packet).expect("an honest packet");
+            }
+            Output::NoKeys => panic!("not expected in these tests"),
             Output::Closed => self.closed = true,
         });
-        if result.is_err() {
-            self.closed = true;
-        }
-        sent
     }
 }
 
@@ -312,9 +329,10 @@ impl World {
     }
 
     /// To the next arrival or timer, whichever is first.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let arrival = self.link.queue.first_key_value().map(|((at, _), _)| *at);
-        let timers = [arrival, self.transport.poll_timeout(), self.peer.association.poll_timeout()];
+        let data = self.peer.data.as_ref().and_then(Data::poll_timeout);
+        let timers = [arrival, self.transport.poll_timeout(), self.peer.association.poll_timeout(), data];
         let next = timers.into_iter().flatten().min().unwrap_or(self.now.mono).max(self.now.mono + Duration::from_micros(1));
         self.now = after(self.now, next - self.now.mono);
         let datagram = match arrival {
@@ -343,7 +361,7 @@ impl World {
         }
     }
 
-    fn step_peer(&mut self, datagram: Option<&[u8]>) {
+    pub(super) fn step_peer(&mut self, datagram: Option<&[u8]>) {
         let was = self.peer.keys.is_some();
         let sent = self.peer.drive(self.now, datagram);
         let lost = self.lose_last_flight && !was && self.peer.keys.is_some();
