@@ -151,6 +151,7 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
         "dependency_descriptor",
         "red",
         "sdp",
+        "sdp_fragment",
         "client_hello",
         "dtls_records",
         "stream",
