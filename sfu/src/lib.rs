@@ -51,7 +51,9 @@ pub use egress::{Egress, MeshMessage, MeshPacket, ReferenceTime};
 pub use facts::{Carried, Facts, Frame, Span};
 pub use layers::{LayerSet, Rates};
 pub use layout::Layout;
-pub use negotiation::{Negotiation, NegotiationConfig, Place, Placement, Refusal, RefusalCause, SdpError, SubscribeError, Waiting};
+pub use negotiation::{
+    Negotiation, NegotiationConfig, Place, Placement, Refusal, RefusalCause, SdpError, SubscribeError, Trickled, Waiting,
+};
 pub use packet::{PACKET_LEN_MAX, PacketBuf, PacketPool, PacketRef};
 pub use quality::{LayerId, Preferences, Quality, Reason};
 pub use redundancy::RedundancyConfig;

@@ -26,7 +26,7 @@ pub use error::{Place, Refusal, RefusalCause, SdpError, SubscribeError};
 use line::Line;
 use random::Random;
 
-use crate::sdp::{Description, Limits, Media, MediaKind, Setup, Transport};
+use crate::sdp::{Description, Fragment, Limits, Media, MediaKind, Setup, Transport};
 use crate::{
     Claim, DataConfig, DtlsRole, Fingerprint, Front, IceCredentials, Kind, ParticipantId, ParticipantSpec, Preferences, PublicationId, ReceiverSpec,
     RoomId, Source,
@@ -81,6 +81,15 @@ pub struct Waiting {
     pub video: u16,
 }
 
+/// What a fragment did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trickled {
+    /// Nothing more than name candidates.
+    Candidates,
+    /// ICE started anew; the fragment tells the client our side of it.
+    Restarted { fragment: String },
+}
+
 /// One participant's negotiation: its m-lines, what it sends and what it wants.
 #[derive(Clone, Debug)]
 pub struct Negotiation {
@@ -98,6 +107,8 @@ pub struct Negotiation {
     /// How many of `lines` a description of the client has confirmed; the rest is in an offer of ours that has no answer yet.
     confirmed: usize,
     offer_pending: bool,
+    /// Of our last answer; a restart repeats them.
+    ice_options: Vec<String>,
     subscriptions: Vec<Subscription>,
     spec: ParticipantSpec,
 }
@@ -150,6 +161,7 @@ impl Negotiation {
             lines: Vec::new(),
             confirmed: 0,
             offer_pending: false,
+            ice_options: Vec::new(),
             subscriptions: Vec::new(),
             spec,
         }
@@ -163,18 +175,19 @@ impl Negotiation {
         draft.give_up_offer();
         draft.take_description(&offer, Role::Answerer)?;
         draft.version += 1;
+        draft.ice_options = write::understood_options(&offer);
         let answer = write::answer(&draft, &offer);
         *self = draft;
         Ok(answer.write())
     }
 
-    /// Offers what there is plus a sending m-line for each subscription that waits. The client's answer goes to
-    /// [`Negotiation::handle_answer`].
-    pub fn offer(&mut self) -> String {
+    /// Offers what there is plus a sending m-line for each subscription that waits, and for as many as `at_least` says. The client's answer
+    /// goes to [`Negotiation::handle_answer`].
+    pub fn offer(&mut self, at_least: Waiting) -> String {
         self.give_up_offer();
         let Waiting { audio, video } = self.waiting();
-        for (kind, count) in [(Kind::Audio, audio), (Kind::Video, video)] {
-            for _ in 0..count {
+        for (kind, count, at_least) in [(Kind::Audio, audio, at_least.audio), (Kind::Video, video, at_least.video)] {
+            for _ in 0..count.max(at_least) {
                 self.add_line(kind);
             }
         }
@@ -194,6 +207,29 @@ impl Negotiation {
         draft.offer_pending = false;
         *self = draft;
         Ok(())
+    }
+
+    /// Takes a fragment with candidates that the client found since its description, or with new credentials: then ICE starts anew, without
+    /// any other change (RFC 9725 section 4.3.3). A refused fragment changes nothing.
+    pub fn trickle(&mut self, fragment: &str) -> Result<Trickled, SdpError> {
+        let Fragment { credentials, media, .. } = Fragment::read(fragment, &self.config.limits)?;
+        if !self.is_established() || self.offer_pending {
+            return Err(Refusal::new(RefusalCause::NotEstablished).into());
+        }
+        let mids = media.into_iter().filter_map(|media| media.mid);
+        if let Some(mid) = { mids }.find(|mid| !self.lines.iter().any(|line| line.mid == *mid)) {
+            return Err(Refusal::new(RefusalCause::UnknownMid { mid }).into());
+        }
+        let before = &self.spec.remote;
+        match (credentials.ufrag == before.ufrag, credentials.pwd == before.pwd) {
+            // A lite agent sends no checks, so it has no use for candidates (RFC 8445 section 2.5).
+            (true, true) => Ok(Trickled::Candidates),
+            (false, false) => {
+                self.restart_ice(credentials);
+                Ok(Trickled::Restarted { fragment: write::fragment(self).write() })
+            }
+            (true, false) | (false, true) => Err(Refusal::new(RefusalCause::HalfRestart).into()),
+        }
     }
 
     /// Wants `source`. It goes to the first free m-line of its kind, or waits for one.
@@ -317,14 +353,20 @@ impl Negotiation {
         let role = self.dtls_role(setup).map_err(|cause| Refusal::at(place, cause))?;
 
         let remote = IceCredentials { ufrag, pwd };
-        // RFC 8839 section 4.4.1.1.1: a change of both is an ICE restart, and the answer has new ones too.
         if self.is_established() && !self.offer_pending && remote != self.spec.remote {
-            self.spec.local = self.random.credentials();
+            self.restart_ice(remote);
+        } else {
+            self.spec.remote = remote;
         }
-        self.spec.remote = remote;
         self.spec.fingerprints = fingerprints.clone();
         self.spec.dtls_role = role;
         Ok(())
+    }
+
+    /// RFC 8839 section 4.4.1.1.1: the client's change of both is an ICE restart, and ours are new, too. DTLS and all that it keys stay.
+    fn restart_ice(&mut self, remote: IceCredentials) {
+        self.spec.local = self.random.credentials();
+        self.spec.remote = remote;
     }
 
     /// Our role for the client's `a=setup` (RFC 8842 section 5.3). Once the association stands, it keeps its roles.

@@ -8,6 +8,7 @@
 
 mod attribute;
 mod error;
+mod fragment;
 mod reader;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -17,6 +18,7 @@ use std::net::IpAddr;
 
 pub use attribute::{Candidate, CandidateError, ExtMap, Feedback, Format, Rid, RidDirection, Simulcast, SsrcAttribute, SsrcGroup};
 pub use error::{SyntaxError, SyntaxFault};
+pub use fragment::{Fragment, FragmentMedia};
 
 use crate::Fingerprint;
 
@@ -243,5 +245,16 @@ pub fn fuzz(data: &[u8]) {
     // Line ends and the fixed lines make what is written a little longer.
     let limits = Limits { len_max: usize::MAX, line_len_max: usize::MAX, media_max: usize::MAX, attributes_max: usize::MAX };
     let Ok(second) = Description::read(&first.write(), &limits) else { panic!("what was written must be readable") };
+    assert_eq!(first, second, "reading, writing and reading again must agree");
+}
+
+/// Body of the fuzz target for fragments: nothing panics, and reading, writing and reading again agree.
+#[doc(hidden)]
+pub fn fuzz_fragment(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(first) = Fragment::read(text, &Limits::default()) else { return };
+    // Credentials are written on each m-line.
+    let limits = Limits { len_max: usize::MAX, line_len_max: usize::MAX, media_max: usize::MAX, attributes_max: usize::MAX };
+    let Ok(second) = Fragment::read(&first.write(), &limits) else { panic!("what was written must be readable") };
     assert_eq!(first, second, "reading, writing and reading again must agree");
 }

@@ -152,6 +152,7 @@ fn every_parser_has_a_fuzz_target_and_seeds() {
         "video_layers_allocation",
         "red",
         "sdp",
+        "sdp_fragment",
         "client_hello",
         "dtls_records",
         "stream",

@@ -79,6 +79,16 @@ pub enum RefusalCause {
         max: usize,
     },
     NoOffer,
+    /// ICE is not there yet: no description of the client has been taken.
+    NotEstablished,
+    UnknownMid {
+        mid: String,
+    },
+    HalfRestart,
+    /// Over HTTP, where a client only sends or only receives: an m-line on which it would do neither.
+    WrongDirection {
+        may_publish: bool,
+    },
 }
 
 impl Refusal {
@@ -124,6 +134,11 @@ impl fmt::Display for RefusalCause {
             Self::KindChanged => f.write_str("an m-line in use cannot change between audio and video"),
             Self::TooManyPublications { max } => write!(f, "at most {max} m-lines may send"),
             Self::NoOffer => f.write_str("there is no offer that waits for an answer"),
+            Self::NotEstablished => f.write_str("there is no answer yet that ICE could belong to"),
+            Self::UnknownMid { mid } => write!(f, "no m-line has the mid {mid}"),
+            Self::HalfRestart => f.write_str("an ICE restart changes both a=ice-ufrag and a=ice-pwd"),
+            Self::WrongDirection { may_publish: true } => f.write_str("a publisher's m-lines are a=sendonly, or a=sendrecv"),
+            Self::WrongDirection { may_publish: false } => f.write_str("a player's m-lines are a=recvonly, or a=sendrecv"),
         }
     }
 }

@@ -180,6 +180,10 @@ impl Negotiation {
     fn take_media(&mut self, line: &mut Line, kind: Kind, media: &Media, direction: Direction) -> Result<(), RefusalCause> {
         let we_receive = direction.sends() && self.may_publish;
         let we_send = direction.receives() && self.may_subscribe;
+        // RFC 9725 section 4.2 and the WHEP draft: other directions are not for these clients, and section 4.4.3: all m-lines or none.
+        if self.spec.front == Front::Http && !we_receive && !we_send {
+            return Err(RefusalCause::WrongDirection { may_publish: self.may_publish });
+        }
         let codecs = codecs::negotiate(media, kind);
         if codecs.specs.is_empty() {
             if direction != Direction::Inactive {

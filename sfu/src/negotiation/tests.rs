@@ -274,7 +274,7 @@ fn we_may_offer_and_the_client_answers() {
     assert_eq!(negotiation.handle_answer(sample("chromium_camera")).unwrap_err().to_string(), "there is no offer that waits for an answer");
     negotiation.subscribe(source(1), Kind::Video).unwrap();
     negotiation.subscribe(source(2), Kind::Audio).unwrap();
-    let offer = read(&negotiation.offer());
+    let offer = read(&negotiation.offer(Waiting::default()));
     assert_eq!(offer.media.iter().map(|media| media.direction).collect::<Vec<_>>(), [Some(Direction::SendOnly); 2]);
     assert_eq!(offer.media[0].transport.setup, Some(Setup::ActPass));
 
@@ -294,7 +294,7 @@ fn we_may_offer_and_the_client_answers() {
 
     // One more: the next offer repeats what stands and adds a line that uses the same payload types.
     negotiation.subscribe(source(3), Kind::Video).unwrap();
-    let second = read(&negotiation.offer());
+    let second = read(&negotiation.offer(Waiting::default()));
     assert_eq!(second.media.len(), 3);
     assert_eq!(second.media[2].formats, second.media[1].formats);
     assert_eq!(second.media[0].transport.ufrag, offer.media[0].transport.ufrag, "no ICE restart");
@@ -315,7 +315,7 @@ fn an_offer_of_ours_avoids_the_clients_payload_types() {
     let fingerprint = sample("chromium_recvonly").lines().find(|line| line.starts_with("a=fingerprint")).unwrap();
     negotiation.answer(&format!("{audio_at_96}{audio}{fingerprint}\r\n")).unwrap();
     negotiation.subscribe(source(1), Kind::Video).unwrap();
-    let offer = read(&negotiation.offer());
+    let offer = read(&negotiation.offer(Waiting::default()));
     assert!(!offer.media[1].formats.contains(&"96".to_owned()));
     let mid = offer.media[1].extensions.iter().find(|extension| extension.uri.ends_with("sdes:mid")).unwrap();
     assert_eq!(mid.id, 2, "one id for one extension on all m-lines");
@@ -418,7 +418,7 @@ proptest! {
             let offer = lines.iter().fold(String::new(), |text, line| text + line + "\r\n");
             let _ = negotiation.subscribe(source(number as u64), Kind::Video);
             if number == 2 {
-                read(&negotiation.offer());
+                read(&negotiation.offer(Waiting::default()));
                 let _ = negotiation.handle_answer(&offer);
             }
             if let Ok(answer) = negotiation.answer(&offer) {

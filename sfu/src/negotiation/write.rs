@@ -4,7 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Negotiation;
 use super::line::{Line, Ours};
-use crate::sdp::{Candidate, Description, Direction, Media, Rid, RidDirection, Setup, Simulcast, SsrcAttribute, SsrcGroup, Transport};
+use crate::sdp::{
+    Candidate, Description, Direction, Fragment, FragmentMedia, Media, Rid, RidDirection, Setup, Simulcast, SsrcAttribute, SsrcGroup,
+    Transport,
+};
 use crate::{DtlsRole, Front};
 
 /// The answer to `offer`, whose m-lines have just been taken.
@@ -15,33 +18,54 @@ pub(super) fn answer(negotiation: &Negotiation, offer: &Description) -> Descript
         DtlsRole::Server => Setup::Passive,
         DtlsRole::Client => Setup::Active,
     };
-    // RFC 8839 section 5.6: an option is confirmed, not introduced. Over HTTP nobody could trickle to us yet.
-    let understood = |option: &&String| *option == "ice2" || (*option == "trickle" && negotiation.spec.front == Front::Call);
+    describe(negotiation, bundle, offer.extmap_allow_mixed, setup)
+}
+
+/// RFC 8839 section 5.6: an option is confirmed, not introduced.
+pub(super) fn understood_options(offer: &Description) -> Vec<String> {
     let mut offered: Vec<&String> = offer.transport.ice_options.iter().collect();
     offered.extend(offer.media.iter().take(1).flat_map(|media| &media.transport.ice_options));
     offered.dedup();
-    let options = offered.into_iter().filter(understood).cloned().collect();
-    describe(negotiation, bundle, offer.extmap_allow_mixed, setup, options)
+    offered.into_iter().filter(|option| ["ice2", "trickle"].contains(&option.as_str())).cloned().collect()
+}
+
+/// The answer to an ICE restart without a description (RFC 9725 section 4.3.3): the same `ice-lite` and `ice-options` as before, and all
+/// that stood on the tagged m-line (RFC 9143 section 2), which alone gathers candidates.
+pub(super) fn fragment(negotiation: &Negotiation) -> Fragment {
+    let active = || negotiation.lines.iter().filter(|line| line.active);
+    let addresses = &negotiation.config.candidates;
+    let media = active().next().map(|line| FragmentMedia {
+        line: format!(
+            "{} 9 {} {}",
+            line.media_kind.as_str(),
+            line.protocol,
+            line.codecs.written.first().map_or(0, |format| format.payload_type)
+        ),
+        mid: line.mid_written.then(|| line.mid.clone()),
+        candidates: addresses.iter().enumerate().map(|(index, address)| host_candidate(index, *address)).collect(),
+        end_of_candidates: true,
+    });
+    Fragment {
+        credentials: negotiation.spec.local.clone(),
+        ice_lite: true,
+        ice_options: negotiation.ice_options.clone(),
+        bundle: active().filter(|line| line.mid_written).map(|line| line.mid.clone()).collect(),
+        media: media.into_iter().collect(),
+    }
 }
 
 /// An offer with every m-line there is.
 pub(super) fn offer(negotiation: &Negotiation) -> Description {
     let bundle = negotiation.lines.iter().filter(|line| line.active).map(|line| line.mid.clone()).collect();
-    describe(negotiation, Some(bundle), true, Setup::ActPass, Vec::new())
+    describe(negotiation, Some(bundle), true, Setup::ActPass)
 }
 
-fn describe(
-    negotiation: &Negotiation,
-    bundle: Option<Vec<String>>,
-    extmap_allow_mixed: bool,
-    setup: Setup,
-    ice_options: Vec<String>,
-) -> Description {
+fn describe(negotiation: &Negotiation, bundle: Option<Vec<String>>, extmap_allow_mixed: bool, setup: Setup) -> Description {
     let first = bundle.iter().flatten().next();
     let transport = Transport {
         ufrag: Some(negotiation.spec.local.ufrag.clone()),
         pwd: Some(negotiation.spec.local.pwd.clone()),
-        ice_options,
+        ice_options: negotiation.ice_options.clone(),
         setup: Some(setup),
         fingerprints: vec![negotiation.config.fingerprint],
         other_fingerprints: false,
@@ -54,10 +78,13 @@ fn describe(
         let offered = index >= negotiation.confirmed;
         let direction = if offered { Direction::SendOnly } else { line.direction() };
         let addresses = &negotiation.config.candidates;
-        match line.data {
-            Some(_) => data_channels(line, &transport, addresses, tagged, negotiation.config.data_message_bytes_max),
-            None => accepted(line, direction, &transport, addresses, tagged),
+        if line.data.is_some() {
+            return data_channels(line, &transport, addresses, tagged, negotiation.config.data_message_bytes_max);
         }
+        let mut media = accepted(line, direction, &transport, addresses, tagged);
+        // RFC 9725 section 4.4.1 wants it of answers too, which RFC 8858 section 3 leaves to offers.
+        media.rtcp_mux_only = negotiation.spec.front == Front::Http;
+        media
     });
     Description {
         session_id: negotiation.session_id,

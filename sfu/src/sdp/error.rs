@@ -31,6 +31,10 @@ pub enum SyntaxFault {
     DuplicateMid,
     Group,
     IceCredentials,
+    /// A fragment without `a=ice-ufrag` or `a=ice-pwd`.
+    NoIceCredentials,
+    /// Two of a fragment's m-lines with credentials of their own.
+    CredentialsDiffer,
     Setup,
     Fingerprint,
     Ssrc,
@@ -67,6 +71,8 @@ impl SyntaxFault {
             Self::DuplicateMid => "two m-lines have the same mid",
             Self::Group => "a=group is not <semantics> <mids>",
             Self::IceCredentials => "ICE credentials have letters, digits, + and /: 4 to 256 in ice-ufrag, 22 to 256 in ice-pwd",
+            Self::NoIceCredentials => "a=ice-ufrag and a=ice-pwd must say which ICE this belongs to",
+            Self::CredentialsDiffer => "all m-lines share one transport, so their ICE credentials must be the same",
             Self::Setup => "a=setup is none of actpass, active, passive, holdconn",
             Self::Fingerprint => "a=fingerprint is not <hash> <bytes in hexadecimal>",
             Self::Ssrc => "a=ssrc is not <number> <attribute>",

@@ -16,14 +16,15 @@ pub struct CheckOutcome {
     pub new_path: bool,
     /// A path that gave way to it.
     pub dropped_path: Option<FiveTuple>,
-    /// The first check with new credentials: the user name fragment before is no longer valid.
+    /// An ICE restart is done: a path was nominated with the new credentials, and those before are no longer valid.
     pub restarted: bool,
 }
 
 /// Credentials, the paths that passed a check, and which of them is selected.
 pub(super) struct IceLite {
     current: Credentials,
-    /// Before an ICE restart, until the first check with the new ones.
+    /// Those from before an ICE restart, until a path is nominated with the new ones: media goes on on the old path until then, and its
+    /// checks keep consent fresh (RFC 8445 section 9, RFC 7675 section 5.1).
     previous: Option<Credentials>,
     paths: Vec<Path>,
     paths_max: usize,
@@ -89,7 +90,7 @@ impl IceLite {
             self.current.remote_ufrag.clone_from(&remote.ufrag);
         } else {
             let current = std::mem::replace(&mut self.current, Credentials::new(local, remote));
-            // With a second restart before a check with the first one's credentials, the ones in use stay those before both.
+            // With a second restart before the first is done, the ones in use stay those before both.
             self.previous.get_or_insert(current);
         }
     }
@@ -148,12 +149,9 @@ impl IceLite {
             refuse(&path, message, BAD_REQUEST, None, out);
             return Err(DropReason::StunRefused);
         }
-        let restarted = match self.authenticate(message) {
-            Some(which) => which == Which::Current && self.previous.is_some(),
-            None => {
-                refuse(&path, message, UNAUTHENTICATED, None, out);
-                return Err(DropReason::StunRefused);
-            }
+        let Some(which) = self.authenticate(message) else {
+            refuse(&path, message, UNAUTHENTICATED, None, out);
+            return Err(DropReason::StunRefused);
         };
         let key = self.key_for(message).clone();
         if !message.unknown_required(&KNOWN).is_empty() {
@@ -169,10 +167,11 @@ impl IceLite {
             refuse(&path, message, BAD_REQUEST, Some(&key), out);
             return Err(DropReason::StunRefused);
         };
+        let (new_path, dropped_path) = self.note(now, path, priority.unwrap_or(0))?;
+        let restarted = message.has_use_candidate() && which == Which::Current && self.previous.is_some();
         if restarted {
             self.forget_previous();
         }
-        let (new_path, dropped_path) = self.note(now, path, priority.unwrap_or(0))?;
         if message.has_use_candidate() {
             self.nominate(now, path);
         }
@@ -198,7 +197,7 @@ impl IceLite {
         }
     }
 
-    /// The restart is done. What was nominated stays selected until something else is (RFC 8445 section 9: media goes on).
+    /// The restart is done: what was nominated before it does not outrank what is now.
     fn forget_previous(&mut self) {
         self.previous = None;
         for path in &mut self.paths {

@@ -169,7 +169,7 @@ impl Transport {
     }
 
     /// Takes over what changed in the participant's spec. New credentials are an ICE restart (RFC 8445 section 9): the old ones work
-    /// until the first check with the new ones. A connected transport whose peer's certificate is no longer wanted closes.
+    /// until a path is nominated with the new ones. A connected transport whose peer's certificate is no longer wanted closes.
     pub fn update(&mut self, spec: &ParticipantSpec) {
         self.ice.set_credentials(&spec.local, &spec.remote);
         self.fingerprints.clone_from(&spec.fingerprints);

@@ -176,34 +176,79 @@ fn paths_are_bounded_and_the_selected_one_stays() {
     assert!(!transport.knows_path(&path(2)), "the stalest has gone");
 }
 
-#[test]
-fn after_a_restart_the_old_credentials_work_until_the_new_ones_are_used() {
-    let now = start();
+/// A transport on path 1, and the spec of an ICE restart.
+fn restarting(now: Now) -> (Transport, crate::ParticipantSpec) {
     let mut transport = transport(now);
     check(&mut transport, now, path(1), &Check::ours().nominating()).0.unwrap();
     let mut restarted = spec(Front::Call, DtlsRole::Server, Fingerprint([1; 32]));
     restarted.local = credentials("new");
     restarted.remote = credentials("newtheir");
     transport.update(&restarted);
-    assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["newufrag", "ourufrag"]);
+    while transport.poll_event().is_some() {}
+    (transport, restarted)
+}
 
+#[test]
+fn after_a_restart_the_old_path_serves_until_a_new_one_is_nominated() {
+    let now = start();
+    let (mut transport, _) = restarting(now);
+    assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["newufrag", "ourufrag"]);
     let (outcome, answers) = check(&mut transport, now, path(1), &Check::ours());
     assert!(!outcome.unwrap().restarted);
     let answer = Message::parse(&answers[0]).unwrap();
     assert!(answer.verify_integrity(&Key::new(credentials("our").pwd.as_bytes())), "answered with the key it was asked with");
-    assert_eq!(transport.path(), Some(path(1)), "media goes on");
 
     let new = Check::new(&credentials("new"), &credentials("newtheir"));
     let (outcome, answers) = check(&mut transport, now, path(2), &new);
-    assert!(outcome.unwrap().restarted);
+    assert!(!outcome.unwrap().restarted, "a check alone moves nothing");
     assert!(Message::parse(&answers[0]).unwrap().verify_integrity(&Key::new(credentials("new").pwd.as_bytes())));
-    assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["newufrag"]);
-    assert_eq!(check(&mut transport, now, path(1), &Check::ours()).0, Err(DropReason::StunRefused));
-    assert_eq!(transport.path(), Some(path(1)), "until something is nominated");
+    assert_eq!((transport.path(), transport.poll_event()), (Some(path(1)), None), "media goes on");
+    assert!(check(&mut transport, now, path(1), &Check::ours()).0.is_ok(), "and its consent");
+
     let mut lower = new;
     (lower.use_candidate, lower.priority) = (true, 1);
-    check(&mut transport, now, path(2), &lower).0.unwrap();
+    assert!(check(&mut transport, now, path(2), &lower).0.unwrap().restarted);
     assert_eq!(transport.path(), Some(path(2)), "old nominations do not outrank new ones");
+    assert_eq!(transport.poll_event(), Some(TransportEvent::PathChanged(path(2))));
+    assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["newufrag"]);
+    assert_eq!(check(&mut transport, now, path(1), &Check::ours()).0, Err(DropReason::StunRefused), "the old ones are over");
+    assert_eq!(transport.path(), Some(path(2)));
+}
+
+#[test]
+fn a_restart_may_end_on_the_path_it_began_on() {
+    let now = start();
+    let (mut transport, _) = restarting(now);
+    let new = Check::new(&credentials("new"), &credentials("newtheir")).nominating();
+    assert!(check(&mut transport, now, path(1), &new).0.unwrap().restarted);
+    assert_eq!((transport.path(), transport.poll_event()), (Some(path(1)), None));
+    assert!(!check(&mut transport, now, path(1), &new).0.unwrap().restarted, "once");
+}
+
+#[test]
+fn a_restart_that_overtakes_another_keeps_the_credentials_in_use() {
+    let now = start();
+    let (mut transport, mut restarted) = restarting(now);
+    restarted.local = credentials("newer");
+    restarted.remote = credentials("newertheir");
+    transport.update(&restarted);
+    assert_eq!(transport.ufrags().collect::<Vec<_>>(), ["newerufrag", "ourufrag"]);
+    let overtaken = Check::new(&credentials("new"), &credentials("newtheir"));
+    assert_eq!(check(&mut transport, now, path(2), &overtaken).0, Err(DropReason::StunRefused));
+    assert!(check(&mut transport, now, path(1), &Check::ours()).0.is_ok());
+    let newer = Check::new(&credentials("newer"), &credentials("newertheir")).nominating();
+    assert!(check(&mut transport, now, path(3), &newer).0.unwrap().restarted);
+    assert_eq!(transport.path(), Some(path(3)));
+}
+
+#[test]
+fn a_restart_that_leads_nowhere_ends_with_its_consent() {
+    let now = start();
+    let (mut transport, _) = restarting(now);
+    // The client answers to nothing any more: neither the old path's checks nor new ones come (RFC 7675 section 5.1).
+    let later = after(now, TransportConfig::default().consent_timeout);
+    transport.handle_timeout(later, &mut Sent::new()).unwrap();
+    assert!(matches!(transport.poll_event(), Some(TransportEvent::Closed(_))));
 }
 
 #[test]
