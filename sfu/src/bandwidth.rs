@@ -395,8 +395,7 @@ impl Estimator {
         match self.rate.decreased_us() {
             Some(at) if now_us - at < DRAIN_US => {
                 let fell = self.rate.fallen_us().is_some_and(|at| now_us - at < DRAIN_US);
-                let (queue_us, all_us) =
-                    if fell { (self.last_queue_us, DRAIN_ALL_NARROW_US) } else { (self.queue_us, DRAIN_ALL_US) };
+                let (queue_us, all_us) = if fell { (self.last_queue_us, DRAIN_ALL_NARROW_US) } else { (self.queue_us, DRAIN_ALL_US) };
                 (1.0 - (queue_us - QUEUE_US).max(0) as f64 / all_us).max(DRAIN_LEAST)
             }
             Some(_) | None => 1.0,

@@ -28,8 +28,8 @@ use random::Random;
 
 use crate::sdp::{Description, Fragment, Limits, Media, MediaKind, Setup, Transport};
 use crate::{
-    Claim, DataConfig, DtlsRole, Fingerprint, Front, IceCredentials, Kind, ParticipantId, ParticipantSpec, Preferences, PublicationId, ReceiverSpec,
-    RoomId, Source,
+    Claim, DataConfig, DtlsRole, Fingerprint, Front, IceCredentials, Kind, ParticipantId, ParticipantSpec, Preferences, PublicationId,
+    ReceiverSpec, RoomId, Source,
 };
 
 /// What holds for every participant.

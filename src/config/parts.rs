@@ -210,7 +210,8 @@ pub(super) fn sfu(section: &mut Section<'_, '_>, sfu: &mut pointsman_sfu::Config
     section.number("estimate_max_bps", estimate_max_bps, 10_000..=1 << 40);
     section.set("probing", probing);
     section.number("sent_packets_max", sent_packets_max, 64..=32_768);
-    let TransportConfig { paths_max, consent_timeout, connect_timeout, handshake_timeout, dtls_attempts_max, srtp_sources_max, data } = transport;
+    let TransportConfig { paths_max, consent_timeout, connect_timeout, handshake_timeout, dtls_attempts_max, srtp_sources_max, data } =
+        transport;
     section.number("paths_per_participant_max", paths_max, 1..=256);
     section.duration("consent_timeout_s", consent_timeout, 5..=300);
     section.duration("connect_timeout_s", connect_timeout, 5..=600);

@@ -18,8 +18,8 @@ use base64::engine::general_purpose::STANDARD;
 use pointsman_sfu::sdp::Candidate;
 use pointsman_sfu::{self as sfu, CloseReason, Command, Negotiation, NegotiationConfig, PayloadBudget, SdpError, SubscribeError};
 use pointsman_signal::media::{
-    Answer, DataChannels, DataMessage, Front, IceServer, Kind, Media, MediaError, MediaEvent, ParticipantId, Placed, Placement, Preferences, PublicationId, Published,
-    Quality, RoomId, Source, Waiting,
+    Answer, DataChannels, DataMessage, Front, IceServer, Kind, Media, MediaError, MediaEvent, ParticipantId, Placed, Placement,
+    Preferences, PublicationId, Published, Quality, RoomId, Source, Waiting,
 };
 
 use crate::config::Secret;

@@ -78,7 +78,16 @@ pub struct Wish {
 
 impl Prober {
     pub const fn new() -> Self {
-        Self { cluster: None, next_id: 1, step_us: 0, not_before_us: 0, interval_us: INTERVAL_US, ended_us: i64::MIN / 2, started: false, saturated: false }
+        Self {
+            cluster: None,
+            next_id: 1,
+            step_us: 0,
+            not_before_us: 0,
+            interval_us: INTERVAL_US,
+            ended_us: i64::MIN / 2,
+            started: false,
+            saturated: false,
+        }
     }
 
     /// The stretch that is being sent.

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{DataContent, DataRequest, ErrorCode, LAYER_MAX, Request, Track, TrackSource, Wish};
-use crate::media::PublicationId;
 use crate::media::DataMessage;
+use crate::media::PublicationId;
 use crate::token::{IDENTITY_BYTES_MAX, ROOM_BYTES_MAX};
 
 /// How long things may be, in bytes (`tracks_max`: items).
@@ -138,7 +138,8 @@ pub fn parse_framed(message: DataMessage, bounds: &Bounds) -> Result<DataRequest
     let value = if header.trim_ascii().is_empty() { Ok(Value::Object(Map::new())) } else { serde_json::from_slice(header) };
     let Ok(Value::Object(map)) = value else { return Err((fault("header", "not a JSON object"), String::new())) };
     let fields = Fields { map: &map, path: String::new() };
-    let topic = || -> String { map.get("topic").and_then(Value::as_str).unwrap_or_default().chars().take(bounds.data_topic_bytes_max).collect() };
+    let topic =
+        || -> String { map.get("topic").and_then(Value::as_str).unwrap_or_default().chars().take(bounds.data_topic_bytes_max).collect() };
     let unreadable = |Wrong { field, message, code }| (Unreadable { id: None, code, field: Some(field), message }, topic());
     let (to, topic) = destination(&fields, bounds).map_err(unreadable)?;
     let bytes_max = if reliable { bounds.data_bytes_max } else { bounds.data_lossy_bytes_max };
