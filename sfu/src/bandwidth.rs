@@ -44,7 +44,7 @@ const QUEUE_US: i64 = 50_000;
 const DRAIN_US: i64 = 2_500_000;
 const DRAIN_ALL_US: f64 = 1_000_000.0;
 const DRAIN_ALL_NARROW_US: f64 = 300_000.0;
-const DRAIN_LEAST: f64 = 0.4;
+const DRAIN_LEAST: f64 = 0.5;
 /// A queue that all packets of a feedback have met, or that the last has, while so much less than is sent passes through it: the link has
 /// become narrow, and no slope needs to be waited for.
 const NARROW_QUEUE_US: i64 = 60_000;

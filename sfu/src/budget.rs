@@ -12,7 +12,7 @@ mod policy;
 use std::time::{Duration, Instant};
 
 use crate::{Kind, LayerId, Preferences, Reason};
-use ladder::{Climb, Limits};
+use ladder::{Climb, Limits, RUNGS_MAX};
 pub use ladder::{Ladder, Rung};
 use policy::Policy;
 
@@ -105,6 +105,8 @@ pub struct Held {
     /// When the way made it go down to a smaller picture, and when to fewer.
     lowered: Option<Instant>,
     thinned: Option<Instant>,
+    /// What it took before, when it had to become smaller.
+    failed_bps: u64,
     raised: Option<Instant>,
     /// When it went up to a larger picture.
     grown: Option<Instant>,
@@ -140,9 +142,12 @@ impl Demand {
     /// Instead of its share, the largest picture that takes no more than this, or the smallest there is: a keyframe of it comes soon through
     /// a link that is full.
     pub fn take_small(&mut self, now: Instant, most_bps: u64) {
-        let fits = |rung: &&Rung| rung.active && u64::from(rung.bitrate_bps) <= most_bps && Some(rung.id) < self.held.target;
-        let rungs = self.ladder.rungs();
-        let Some(small) = rungs.iter().rfind(fits).or_else(|| rungs.iter().find(|rung| rung.active)) else { return };
+        let sent = || self.ladder.rungs().iter().filter(|rung| rung.active);
+        let whole = |spatial: u8| sent().rfind(|rung| rung.id.spatial == spatial);
+        let fits = |rung: &&Rung| u64::from(rung.bitrate_bps) <= most_bps && Some(rung.id) <= self.held.target;
+        let Some(smallest) = sent().next() else { return };
+        let fitting = (0..u8::MAX).take(RUNGS_MAX).filter_map(whole).filter(fits).last();
+        let Some(small) = fitting.or(whole(smallest.id.spatial)) else { return };
         self.held.target = Some(small.id);
         self.held.lowered = Some(now);
         self.held.restoring = true;
@@ -313,7 +318,7 @@ fn try_one(now: Instant, config: &BudgetConfig, demands: &mut [Demand], climbs: 
     // What has waited since it came counts as lowered then.
     held.lowered = held.lowered.or(Some(now));
     held.restoring = true;
-    if held.target.is_none() && may_rise(now, config, held) {
+    if held.target.is_none() && may_rise(now, config, held, purse.estimate) {
         climb.taken = Some(climb.lowest);
         held.unfit = Some(now);
         purse.spent += demands[climb.at].ladder.bitrate_of(climb.lowest);
@@ -344,7 +349,8 @@ fn take_step(now: Instant, config: &BudgetConfig, demand: &Demand, climb: &mut C
         // More pictures of one size can be had and given up again at any moment: they need less room to spare.
         let same_size = demand.held.target.is_some_and(|held| held.spatial >= demand.ladder.id_of(next).spatial);
         let headroom_percent = if same_size { purse.headroom_percent / THINNING } else { purse.headroom_percent };
-        let fits = if kept { purse.fits(more) } else { may_climb(now, config, demand, next) && purse.fits_with(more, headroom_percent) };
+        let fits =
+            if kept { purse.fits(more) } else { may_climb(now, config, demand, next, purse) && purse.fits_with(more, headroom_percent) };
         if fits {
             purse.spent = (purse.spent + demand.ladder.bitrate_of(next)).saturating_sub(before);
             climb.taken = Some(next);
@@ -361,14 +367,14 @@ fn wish_for_absent(now: Instant, config: &BudgetConfig, demands: &[Demand], clim
         let demand = &demands[climb.at];
         let Some(absent) = climb.absent else { continue };
         let more = |at: usize| demand.ladder.bitrate_of(at).saturating_sub(demand.ladder.bitrate_of(climb.highest));
-        let would_fit = |at: usize| may_climb(now, config, demand, at) && purse.fits_well(more(at));
+        let would_fit = |at: usize| may_climb(now, config, demand, at, purse) && purse.fits_well(more(at));
         climb.wished = (climb.highest + 1..=absent).rev().find(|&at| would_fit(at));
         purse.spent += climb.wished.map_or(0, more);
     }
 }
 
 /// Whether a step above what it has had is due: at once, unless it is on its way back.
-fn may_climb(now: Instant, config: &BudgetConfig, demand: &Demand, next: usize) -> bool {
+fn may_climb(now: Instant, config: &BudgetConfig, demand: &Demand, next: usize, purse: &Purse) -> bool {
     let held = &demand.held;
     if !held.restoring {
         return true;
@@ -376,7 +382,7 @@ fn may_climb(now: Instant, config: &BudgetConfig, demand: &Demand, next: usize) 
     let next = demand.ladder.id_of(next).spatial;
     match held.target {
         Some(had) if next <= had.spatial => passed(now, held.thinned.max(held.raised), config.upgrade_interval),
-        had => may_rise(now, config, held) && next <= had.map_or(0, |had| had.spatial + 1),
+        had => may_rise(now, config, held, purse.estimate) && next <= had.map_or(0, |had| had.spatial + 1),
     }
 }
 
@@ -385,8 +391,11 @@ fn may_begin(now: Instant, config: &BudgetConfig, held: &Held) -> bool {
     held.lowered.is_none_or(|lowered| now.saturating_duration_since(lowered) >= config.upgrade_hold)
 }
 
-fn may_rise(now: Instant, config: &BudgetConfig, held: &Held) -> bool {
-    passed(now, held.lowered, hold(config, held.relapses)) && passed(now, held.raised, config.upgrade_interval)
+fn may_rise(now: Instant, config: &BudgetConfig, held: &Held, estimate_bps: u64) -> bool {
+    // Where much more than what failed gets through, the way is another one.
+    let other = held.failed_bps > 0 && estimate_bps.saturating_mul(2) > held.failed_bps.saturating_mul(3);
+    let relapses = if other { 0 } else { held.relapses };
+    passed(now, held.lowered, hold(config, relapses)) && passed(now, held.raised, config.upgrade_interval)
 }
 
 fn passed(now: Instant, since: Option<Instant>, least: Duration) -> bool {
@@ -411,6 +420,7 @@ fn finish(now: Instant, config: &BudgetConfig, demand: &mut Demand, climb: &Clim
             let failed = held.grown > held.lowered && !passed(now, held.grown, 2 * config.upgrade_hold);
             held.relapses = if failed { held.relapses.saturating_add(1) } else { 0 };
             held.lowered = Some(now);
+            held.failed_bps = held.target.map_or(0, |before| demand.ladder.bitrate_for(before));
         }
         held.restoring = true;
     } else if target > held.target && (held.target.is_some() || held.restoring) {

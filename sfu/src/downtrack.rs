@@ -264,7 +264,8 @@ impl Downtrack {
     }
 
     /// A larger picture is on the wire than is wanted, and what is wanted is another stream.
-    pub fn must_shrink(&self, now: Instant) -> bool {
+    pub fn must_shrink(&mut self, now: Instant, publication: &Publication) -> bool {
+        self.selector.retarget(publication.offer());
         if self.broken_off.is_some_and(|at| now.saturating_duration_since(at) < BREAK_INTERVAL) {
             return false; // The keyframe that is on its way takes its time, too.
         }

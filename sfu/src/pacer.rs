@@ -11,6 +11,8 @@ const RATE_PERCENT: u64 = 125;
 const DEPTH_MS: u64 = 40;
 /// … and in bytes at least: two packets.
 const DEPTH_LEAST: i64 = 2_400;
+/// The smallest pictures are never held back: whether they fit is not for this to say.
+const ESTIMATE_LEAST_BPS: u64 = 300_000;
 /// Between two bursts of what waits.
 pub const INTERVAL: Duration = Duration::from_millis(5);
 
@@ -30,8 +32,9 @@ impl Pacer {
 
     /// Before each stretch of packets.
     pub fn refill(&mut self, now: Instant, estimate_bps: u64) {
+        let estimate_bps = estimate_bps.clamp(ESTIMATE_LEAST_BPS, 10_000_000_000);
         let passed_us = now.saturating_duration_since(self.at).as_micros().min(1_000_000) as u64;
-        let earned = estimate_bps.min(10_000_000_000) * RATE_PERCENT / 800 * passed_us + self.rest;
+        let earned = estimate_bps * RATE_PERCENT / 800 * passed_us + self.rest;
         self.rest = earned % 1_000_000;
         let most = i64::try_from(estimate_bps * DEPTH_MS / 8_000).unwrap_or(i64::MAX).max(DEPTH_LEAST);
         self.left = self.left.saturating_add_unsigned(earned / 1_000_000).min(most);

@@ -10,7 +10,7 @@ use crate::downtrack::Downtrack;
 use crate::layers::SPATIAL_MAX;
 use crate::publication::Publication;
 use crate::speakers::Room;
-use crate::{Event, Kind, LayerId, ParticipantId, PublicationId, Quality, Reason};
+use crate::{Config, Event, Kind, LayerId, ParticipantId, PublicationId, Quality, Reason};
 
 /// What is remembered of a downtrack's share from one look to the next.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,18 +88,11 @@ impl Sfu {
             if demand.kind == Kind::Video && downtrack.wanted() != demand.share.wish {
                 downtrack.set_target(demand.share.wish);
             }
-            if unbearable && downtrack.must_shrink(now.mono) {
-                downtrack.break_off(now.mono);
-                demand.take_small(now.mono, estimate_bps / KEYFRAME_PART);
-                downtrack.set_target(demand.share.wish);
-                subscribed.held = demand.held;
-                let publication = downtrack.publication.and_then(|at| Some((at, publications.table.get(at as usize)?)));
-                if let Some((at, publication)) = publication
-                    && let Some(layer) = downtrack.keyframe_wanted(now.mono, publication, config)
-                {
-                    desk.wanted.push((at, layer));
-                }
+            if unbearable {
+                let from = downtrack.publication.and_then(|at| Some((at, publications.table.get(at as usize)?)));
+                desk.wanted.extend(from.and_then(|from| shrink(now.mono, config, downtrack, demand, from, estimate_bps)));
                 participant.catches_up |= downtrack.catches_up();
+                subscribed.held = demand.held;
             }
             let quality = quality(downtrack, &demand.share, demand.kind);
             if let Some(event) = subscribed.news(now.mono, participant.id, quality) {
@@ -130,6 +123,24 @@ impl Sfu {
             self.schedule(index);
         }
     }
+}
+
+/// Breaks off a picture that is too large and has a small one come next. Returns the keyframe that must be asked for.
+fn shrink(
+    now: Instant,
+    config: &Config,
+    downtrack: &mut Downtrack,
+    demand: &mut Demand,
+    (at, publication): (u32, &Publication),
+    estimate_bps: u64,
+) -> Option<(u32, u8)> {
+    if !downtrack.must_shrink(now, publication) {
+        return None;
+    }
+    downtrack.break_off(now);
+    demand.take_small(now, estimate_bps / KEYFRAME_PART);
+    downtrack.set_target(demand.share.wish);
+    Some((at, downtrack.keyframe_wanted(now, publication, config)?))
 }
 
 fn demand(at: usize, downtrack: &Downtrack, held: Held, publication: &Publication, room: Option<&Room>) -> Demand {
