@@ -237,7 +237,7 @@ fn sfu(out: &mut Out<'_>, reading: &Reading) -> fmt::Result {
     for (name, help, read) in pairs {
         out.counters(name, help, directions(shards, read))?;
     }
-    let counters: [(&str, &str, One); 9] = [
+    let counters: [(&str, &str, One); 10] = [
         ("pointsman_sfu_forwarded_packets", "Packets forwarded for the first time, one for each subscriber", |s| s.sfu.forwarded),
         ("pointsman_sfu_retransmitted_packets", "Packets sent again to subscribers", |s| s.sfu.retransmitted),
         ("pointsman_sfu_rtx_packets_received", "Packets that publishers sent again", |s| s.sfu.rtx_in),
