@@ -1,6 +1,6 @@
 use super::*;
 use crate::media::{DataChannels, DataMessage};
-use crate::message::{DataContent, DataRequest};
+use crate::message::{DataContent, DataRequest, participant_text};
 use crate::people::Plan;
 
 const BOTH: DataChannels = DataChannels { reliable: true, lossy: true };
@@ -15,18 +15,18 @@ fn send(data: DataRequest) -> Request {
 }
 
 impl World {
-    fn event(&mut self, event: MediaEvent) {
+    fn report(&mut self, event: MediaEvent) {
         self.rooms.handle_media_event(event, &self.media);
     }
 
     fn open_channels(&mut self, participant: ParticipantId, open: DataChannels) {
-        self.event(MediaEvent::DataChannels { participant, open });
+        self.report(MediaEvent::DataChannels { participant, open });
     }
 
     /// A message comes over a channel.
     fn bring(&mut self, participant: ParticipantId, reliable: bool, bytes: &[u8]) {
         let message = DataMessage { reliable, text: true, bytes: bytes.to_vec() };
-        self.event(MediaEvent::Data { participant, message });
+        self.report(MediaEvent::Data { participant, message });
     }
 
     /// What was said last: to whom, and what, of messages.
@@ -116,7 +116,7 @@ fn packet_threads_that_do_not_keep_up_lose_only_what_is_lossy() {
 #[test]
 fn players_and_publishers_over_http_are_reached_by_channel_only_and_players_say_nothing() {
     let mut w = World::new();
-    let (ann, (whip, _)) = (w.join("ann"), (w.whip("obs"), ()));
+    let (ann, whip) = (w.join("ann"), w.whip("obs"));
     let plan = Plan { first: None, audio: 1, video: 1 };
     let (player, _) = w.rooms.join_player(ticket("tv"), plan, "v=0\nm=video 9 recv v", &w.media).unwrap();
     w.ask(ann, send(text(&[], true, "hi")));
@@ -147,7 +147,7 @@ fn the_server_speaks_for_itself_and_losses_are_told() {
     let missing = w.rooms.send_data("q", text(&[], true, "x"), &w.media).map_err(|refusal| refusal.code);
     assert_eq!(missing, Err(ErrorCode::NotFound));
 
-    w.event(MediaEvent::DataLost { participant: bob, messages: 3 });
+    w.report(MediaEvent::DataLost { participant: bob, messages: 3 });
     assert_eq!(w.told(bob), [ServerMessage::DataLost { messages: 3 }]);
     // Who is gone is not spoken of.
     w.leave(bob);
