@@ -1,6 +1,6 @@
 use std::sync::{Mutex, PoisonError};
 
-use pointsman_turn::view::{Ending, NoteKind, Traffic};
+use pointsman_turn::view::{Ending, Note, NoteKind, Traffic};
 use pointsman_turn::{AllocationId, Realm, TokenAlgorithm};
 use pointsman_wire::net::FiveTuple;
 use tempfile::TempDir;

@@ -148,6 +148,7 @@ mod tests {
             offered: 1000,
             at_peer: 500,
             at_clients: 300,
+            strangers: 0,
             elapsed: Duration::from_secs(2),
             idle: Some((usage(0, 1000), usage(1_000_000, 21_000))),
             busy: Some((usage(1_000_000, 0), usage(5_000_000, 0))),
