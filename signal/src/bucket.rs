@@ -50,6 +50,21 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// For what is refused rather than slowed: takes a place if one is free, else says after how many milliseconds one will be. Who was refused
+    /// has not used any.
+    pub fn take_if_free(&mut self, now_ms: u64) -> Result<(), u64> {
+        let now_us = now_ms.saturating_mul(1000);
+        let full_at_us = self.full_at_us.max(now_us).saturating_add(self.interval_us);
+        let over_us = (full_at_us - now_us).saturating_sub(self.burst_us);
+        if over_us > 0 {
+            return Err(over_us.div_ceil(1000));
+        }
+        self.full_at_us = full_at_us;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +91,14 @@ mod tests {
         }
         assert!((3000..3500).contains(&now_ms), "{now_ms}");
         assert!((30..40).contains(&messages), "{messages}");
+    }
+
+    #[test]
+    fn who_is_refused_uses_no_place() {
+        let mut bucket = Bucket::new(10, 3, 0);
+        assert!((0..3).all(|_| bucket.take_if_free(1000).is_ok()));
+        assert!((0..100).all(|_| bucket.take_if_free(1000) == Err(100)));
+        assert_eq!((bucket.take_if_free(1100), bucket.take_if_free(1100)), (Ok(()), Err(100)));
     }
 
     #[test]

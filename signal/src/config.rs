@@ -1,6 +1,7 @@
 //! What the operator may set. Plain fields; each says why its default.
 
 use crate::token::Keys;
+use crate::whip::WhipConfig;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -49,6 +50,7 @@ pub struct Config {
     pub ping_interval_s: u32,
     /// WebSocket connections, joined or not.
     pub connections_max: usize,
+    pub whip: WhipConfig,
 }
 
 impl Default for Config {
@@ -77,6 +79,7 @@ impl Default for Config {
             join_timeout_s: 10,
             ping_interval_s: 15,
             connections_max: 20_000,
+            whip: WhipConfig::default(),
         }
     }
 }

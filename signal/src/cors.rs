@@ -16,11 +16,15 @@ pub async fn any_origin(request: Request, next: Next) -> Response {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("Location, ETag, Link, Accept-Post, Retry-After, WWW-Authenticate"),
+        // The last: a client reads there whether it may trickle.
+        HeaderValue::from_static(
+            "Location, ETag, Link, Accept-Post, Accept-Patch, Allow, Retry-After, WWW-Authenticate, Access-Control-Allow-Methods",
+        ),
     );
     if preflight {
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PATCH, DELETE, OPTIONS"));
-        let allowed = HeaderValue::from_static("Authorization, Content-Type, Accept, If-Match");
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE, OPTIONS"));
+        // ETag is no header of requests, and a client sends it all the same.
+        let allowed = HeaderValue::from_static("Authorization, Content-Type, Accept, If-Match, ETag");
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }

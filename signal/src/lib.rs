@@ -1,7 +1,7 @@
 //! Rooms and people: who may join, who hears whom, and what clients are told. Media is behind [`media::Media`]; SDP passes through as text.
 //!
 //! ```text
-//!   ws   http            thin and async: a WebSocket, a WHIP or WHEP request
+//!   ws   whip            thin and async: a WebSocket, a WHIP or WHEP request
 //!     \  /
 //!    signal              one lock around the rules, a queue to every client
 //!       |
@@ -26,9 +26,11 @@ mod signal;
 #[cfg(test)]
 mod testing;
 pub mod token;
+mod whip;
 mod ws;
 
 pub use config::Config;
 pub use message::{DataContent, DataRequest};
 pub use problem::Problem;
 pub use signal::{Counts, Signal, bearer_token};
+pub use whip::WhipConfig;

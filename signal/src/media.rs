@@ -104,6 +104,12 @@ pub trait Media: Send + Sync + 'static {
     /// A candidate that the client trickled (`candidate:…` as in RFC 8839, empty = end of candidates). We are ICE-lite and send no
     /// checks, so it is only read for errors.
     fn candidate(&self, participant: ParticipantId, candidate: &str) -> Result<(), MediaError>;
+    /// Takes a fragment of `application/trickle-ice-sdpfrag`: candidates, or new credentials, with which ICE starts anew.
+    fn trickle(&self, participant: ParticipantId, fragment: &str) -> Result<Trickled, MediaError>;
+    /// Offers to a client whose own offer is none that we could answer: m-lines for what it is subscribed to, and at least so many.
+    fn counter_offer(&self, participant: ParticipantId, at_least: Waiting) -> Result<String, MediaError>;
+    /// Takes the answer to that offer. The outcome's SDP is empty.
+    fn answer(&self, participant: ParticipantId, answer: &str) -> Result<Answer, MediaError>;
     /// Wants `source` for the participant. It goes to a free m-line of its kind, or waits for one (see [`Placement::Waiting`]). Asked
     /// again, it says where the subscription is now.
     fn subscribe(&self, participant: ParticipantId, source: Source) -> Result<Placement, MediaError>;
@@ -119,6 +125,15 @@ pub trait Media: Send + Sync + 'static {
     fn close(&self, participant: ParticipantId);
     /// TURN and STUN servers with short-lived credentials for this identity.
     fn ice_servers(&self, identity: &str) -> Vec<IceServer>;
+}
+
+/// What a fragment did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trickled {
+    /// Nothing more than name candidates.
+    Candidates,
+    /// ICE started anew; the fragment is for the client.
+    Restarted { fragment: String },
 }
 
 /// The outcome of an offer.

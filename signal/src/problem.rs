@@ -50,6 +50,31 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("this address takes {allow}")).with(ALLOW, allow)
     }
 
+    /// A body of another type than is taken (RFC 5789 section 2.2: PATCH says which is).
+    pub fn media_type(detail: impl Into<String>, header: HeaderName, taken: &str) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).with(header, taken)
+    }
+
+    /// RFC 6585 section 3.
+    pub fn precondition_required() -> Self {
+        Self::new(StatusCode::PRECONDITION_REQUIRED, "If-Match is needed: the last ETag, or * for an ICE restart")
+    }
+
+    pub fn precondition_failed() -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "ICE was restarted since: If-Match is not the last ETag")
+    }
+
+    /// RFC 6585 section 4.
+    pub fn too_many(wait_ms: u64) -> Self {
+        let wait_s = wait_ms.div_ceil(1000).max(1).to_string();
+        Self::new(StatusCode::TOO_MANY_REQUESTS, format!("too many requests for this resource; wait {wait_s} s")).with(RETRY_AFTER, &wait_s)
+    }
+
+    /// The WHEP draft, section 4.2: nobody publishes yet.
+    pub fn not_live(retry_s: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, "nobody publishes here at the moment").with(RETRY_AFTER, retry_s)
+    }
+
     pub fn busy(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(RETRY_AFTER, "5")
     }

@@ -10,6 +10,7 @@ use crate::message::{DataLimits, DataRequest, ErrorCode, IceServerInfo, LeaveRea
 use crate::people::{Entry, Participant, Plan, Ticket};
 use crate::room::{JoinNumber, Output, Refusal, Room, World};
 
+mod players;
 #[cfg(test)]
 mod tests;
 

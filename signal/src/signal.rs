@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::ws::Utf8Bytes;
@@ -11,15 +11,21 @@ use axum::http::header::AUTHORIZATION;
 use foldhash::fast::RandomState;
 use tokio::sync::mpsc;
 
+use crate::bucket::Bucket;
 use crate::config::Config;
-use crate::media::{IceServer, Media, MediaEvent, ParticipantId};
+use crate::media::{Media, MediaEvent, ParticipantId};
 use crate::message::{DataRequest, ErrorCode, LeaveReason, Request, ServerMessage};
-use crate::people::{Plan, Ticket};
+use crate::people::Ticket;
 use crate::problem::Problem;
 use crate::room::{Output, Refusal};
 use crate::rooms::Rooms;
 use crate::token::{Claims, VideoGrant};
-use crate::{api, http, page, ws};
+use crate::{api, http, page, whip, ws};
+
+mod resources;
+
+use resources::Resources;
+pub(crate) use resources::{Created, Door, Patched};
 
 /// For metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,26 +53,13 @@ struct State {
     rooms: Rooms,
     /// Ways to WebSocket clients.
     outlets: HashMap<ParticipantId, mpsc::Sender<Utf8Bytes>, RandomState>,
-    /// What WHIP and WHEP made, by the unguessable end of its URL.
-    resources: HashMap<String, Resource, RandomState>,
-    resource_of: HashMap<ParticipantId, String, RandomState>,
+    /// What WHIP and WHEP made.
+    resources: Resources,
+    /// Bounds the offers that come through them.
+    offers: Bucket,
+    started: Instant,
     connections: usize,
     random: fn(&mut [u8]),
-}
-
-/// A publisher or player that came in through HTTP.
-#[derive(Clone, Debug)]
-pub(crate) struct Resource {
-    pub participant: ParticipantId,
-    pub room: String,
-    pub identity: String,
-}
-
-/// What a WHIP or WHEP POST made.
-pub(crate) struct Created {
-    pub resource: String,
-    pub sdp: String,
-    pub ice_servers: Vec<IceServer>,
 }
 
 impl Signal {
@@ -84,8 +77,9 @@ impl Signal {
         let state = State {
             rooms: Rooms::new(config.clone(), Box::new(draw)),
             outlets: HashMap::default(),
-            resources: HashMap::default(),
-            resource_of: HashMap::default(),
+            resources: Resources::default(),
+            offers: Bucket::new(config.whip.offers_per_s, config.whip.offers_burst, 0),
+            started: Instant::now(),
             connections: 0,
             random,
         };
@@ -94,7 +88,7 @@ impl Signal {
 
     /// `/`, `/page/…`, `/client/…`, `/ws`, `/whip/…`, `/whep/…`, `/resources/…`, and `/dev/token` when the configuration allows it.
     pub fn router(&self) -> Router {
-        let routes = Router::new().merge(page::routes()).merge(ws::routes()).merge(http::routes());
+        let routes = Router::new().merge(page::routes()).merge(ws::routes()).merge(whip::routes());
         let routes = if self.inner.config.dev_tokens { routes.merge(http::dev_routes()) } else { routes };
         routes.with_state(self.clone())
     }
@@ -200,28 +194,6 @@ impl Signal {
         self.act(|state, media| state.rooms.leave(participant, reason, media));
     }
 
-    pub(crate) fn publish(&self, ticket: Ticket, offer: &str) -> Result<Created, Refusal> {
-        let (room, identity) = (ticket.room.clone(), ticket.identity.clone());
-        self.act(|state, media| {
-            let (participant, sdp) = state.rooms.join_publisher(ticket, offer, media)?;
-            let resource = state.keep(Resource { participant, room, identity: identity.clone() });
-            Ok(Created { resource, sdp, ice_servers: media.ice_servers(&identity) })
-        })
-    }
-
-    pub(crate) fn play(&self, ticket: Ticket, plan: Plan, offer: &str) -> Result<Created, Refusal> {
-        let (room, identity) = (ticket.room.clone(), ticket.identity.clone());
-        self.act(|state, media| {
-            let (participant, sdp) = state.rooms.join_player(ticket, plan, offer, media)?;
-            let resource = state.keep(Resource { participant, room, identity: identity.clone() });
-            Ok(Created { resource, sdp, ice_servers: media.ice_servers(&identity) })
-        })
-    }
-
-    pub(crate) fn resource(&self, id: &str) -> Option<Resource> {
-        self.act(|state, _| state.resources.get(id).cloned())
-    }
-
     pub(crate) fn random_hex<const BYTES: usize>(&self) -> String {
         self.act(|state, _| state.random_hex::<BYTES>())
     }
@@ -286,16 +258,7 @@ impl State {
             // A full queue is why it ends, or its end is known anyway.
             let _ = text(&message).map(|text| outlet.try_send(text));
         }
-        if let Some(resource) = self.resource_of.remove(&participant) {
-            self.resources.remove(&resource);
-        }
-    }
-
-    fn keep(&mut self, resource: Resource) -> String {
-        let id = self.random_hex::<16>();
-        self.resource_of.insert(resource.participant, id.clone());
-        self.resources.insert(id.clone(), resource);
-        id
+        self.resources.remove(participant);
     }
 
     fn random_hex<const BYTES: usize>(&self) -> String {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::media::{
     Answer, DataMessage, Front, IceServer, Kind, Media, MediaError, ParticipantId, Placed, Placement, Preferences, PublicationId,
-    Published, RoomId, Source, Waiting,
+    Published, RoomId, Source, Trickled, Waiting,
 };
 
 #[derive(Default)]
@@ -31,6 +31,8 @@ pub struct Person {
     receiving: Vec<(Kind, String)>,
     pub wanted: Vec<(Source, Option<String>)>,
     preferences: BTreeMap<PublicationId, Preferences>,
+    /// The client's, as its last fragment said.
+    ufrag: String,
 }
 
 impl Person {
@@ -98,7 +100,8 @@ impl Media for FakeMedia {
             return Err(MediaError::Busy);
         }
         let (published, receiving, wanted, preferences) = Default::default();
-        let person = Person { may_publish, may_subscribe, published, receiving, wanted, preferences };
+        let ufrag = "first".to_owned();
+        let person = Person { may_publish, may_subscribe, published, receiving, wanted, preferences, ufrag };
         assert!(self.state().people.insert(participant, person).is_none(), "opened twice");
         Ok(())
     }
@@ -141,6 +144,32 @@ impl Media for FakeMedia {
             return Ok(());
         }
         Err(MediaError::Malformed { line: None, reason: "not a candidate".into() })
+    }
+
+    /// A fragment here is `ufrag NAME`; another name than before is a restart.
+    fn trickle(&self, participant: ParticipantId, fragment: &str) -> Result<Trickled, MediaError> {
+        let state = &mut *self.state();
+        let person = state.people.get_mut(&participant).ok_or(MediaError::UnknownParticipant)?;
+        match fragment.split_once(' ') {
+            Some(("ufrag", name)) if name == person.ufrag => Ok(Trickled::Candidates),
+            Some(("ufrag", "bad")) => Err(MediaError::Unacceptable { reason: "no such m-line".into() }),
+            Some(("ufrag", name)) => {
+                name.clone_into(&mut person.ufrag);
+                Ok(Trickled::Restarted { fragment: format!("answer to {name}") })
+            }
+            _ => Err(MediaError::Malformed { line: Some(1), reason: "not a fragment".into() }),
+        }
+    }
+
+    fn counter_offer(&self, participant: ParticipantId, at_least: Waiting) -> Result<String, MediaError> {
+        if !self.state().people.contains_key(&participant) {
+            return Err(MediaError::UnknownParticipant);
+        }
+        Ok(format!("offer of {} audio and {} video", at_least.audio, at_least.video))
+    }
+
+    fn answer(&self, participant: ParticipantId, answer: &str) -> Result<Answer, MediaError> {
+        self.offer(participant, answer).map(|answer| Answer { sdp: String::new(), ..answer })
     }
 
     fn subscribe(&self, participant: ParticipantId, source: Source) -> Result<Placement, MediaError> {

@@ -269,6 +269,7 @@ impl Config {
         reader.section("sfu", |section| parts::sfu(section, sfu));
         reader.section("turn", |section| parts::turn(section, turn));
         reader.section("signal", |section| parts::signal(section, signal));
+        reader.section("whip", |section| parts::whip(section, &mut signal.whip));
         let mut named = realms::by_name(&turn.server.realms);
         reader.names("realms", &mut named);
         turn.server.realms = realms::list(named);

@@ -548,6 +548,7 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
         join_timeout_s,
         ping_interval_s,
         connections_max,
+        whip: _, // from [whip]
     } = signal;
     section.number("rooms_max", rooms_max, 1..=TABLE_MAX);
     section.number("participants_max", participants_max, 1..=TABLE_MAX);
@@ -570,4 +571,14 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
     section.number("join_timeout_s", join_timeout_s, 1..=300);
     section.number("ping_interval_s", ping_interval_s, 1..=300);
     section.number("connections_max", connections_max, 1..=TABLE_MAX);
+}
+
+pub(super) fn whip(section: &mut Section<'_, '_>, whip: &mut pointsman_signal::WhipConfig) {
+    let pointsman_signal::WhipConfig { live_only, offers_per_s, offers_burst, patches_per_s, patches_burst, fragment_bytes_max } = whip;
+    section.set("live_only", live_only);
+    section.number("offers_per_s", offers_per_s, 1..=1_000_000);
+    section.number("offers_burst", offers_burst, 1..=1_000_000);
+    section.number("patches_per_s", patches_per_s, 1..=100_000);
+    section.number("patches_burst", patches_burst, 1..=100_000);
+    section.number("fragment_bytes_max", fragment_bytes_max, 1_024..=1 << 20);
 }

@@ -19,7 +19,7 @@ use pointsman_sfu::sdp::Candidate;
 use pointsman_sfu::{self as sfu, CloseReason, Command, Negotiation, NegotiationConfig, PayloadBudget, SdpError, SubscribeError};
 use pointsman_signal::media::{
     Answer, DataChannels, DataMessage, Front, IceServer, Kind, Media, MediaError, MediaEvent, ParticipantId, Placed, Placement,
-    Preferences, PublicationId, Published, Quality, RoomId, Source, Waiting,
+    Preferences, PublicationId, Published, Quality, RoomId, Source, Trickled, Waiting,
 };
 
 use crate::config::Secret;
@@ -165,6 +165,34 @@ impl<S: Shards> Media for Negotiations<S> {
             Candidate::read(candidate).map_err(|error| MediaError::Malformed { line: None, reason: error.to_string() })?;
         }
         Ok(())
+    }
+
+    fn trickle(&self, participant: ParticipantId, fragment: &str) -> Result<Trickled, MediaError> {
+        let mut state = self.lock();
+        let negotiation = state.participants.get_mut(&participant.0).ok_or(MediaError::UnknownParticipant)?;
+        match negotiation.trickle(fragment).map_err(refused)? {
+            sfu::Trickled::Candidates => Ok(Trickled::Candidates),
+            sfu::Trickled::Restarted { fragment } => {
+                self.tell(&mut state, participant.0);
+                Ok(Trickled::Restarted { fragment })
+            }
+        }
+    }
+
+    fn counter_offer(&self, participant: ParticipantId, at_least: Waiting) -> Result<String, MediaError> {
+        let mut state = self.lock();
+        let negotiation = state.participants.get_mut(&participant.0).ok_or(MediaError::UnknownParticipant)?;
+        let Waiting { audio, video } = at_least;
+        Ok(negotiation.offer(sfu::Waiting { audio, video }))
+    }
+
+    fn answer(&self, participant: ParticipantId, answer: &str) -> Result<Answer, MediaError> {
+        let mut state = self.lock();
+        let negotiation = state.participants.get_mut(&participant.0).ok_or(MediaError::UnknownParticipant)?;
+        negotiation.handle_answer(answer).map_err(refused)?;
+        let outcome = outcome(negotiation, String::new());
+        self.tell(&mut state, participant.0);
+        Ok(outcome)
     }
 
     fn subscribe(&self, participant: ParticipantId, source: Source) -> Result<Placement, MediaError> {

@@ -404,6 +404,12 @@ export class Room extends EventTarget {
     return true;
   }
 
+  /** Starts ICE anew, as after a change of networks: the server's answer has new credentials, and all that is published and received goes on. */
+  async restartIce() {
+    this.pc.restartIce();
+    await this.#negotiate();
+  }
+
   /** Leaves the room. */
   async leave() {
     this.#left = true;

@@ -4,6 +4,8 @@ use pointsman_sfu::Fingerprint;
 
 use super::*;
 
+mod musts;
+
 const OFFER: &str = include_str!("../../../sfu/src/sdp/samples/chromium_sendrecv.sdp");
 const ALICE: ParticipantId = ParticipantId(1);
 
