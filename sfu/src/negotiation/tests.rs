@@ -326,7 +326,7 @@ fn our_offer_of_sound_has_red_around_its_opus() {
     let mut negotiation = negotiation(Front::Call);
     negotiation.answer(sample("chromium_simulcast").split_once("m=audio").unwrap().0).unwrap();
     negotiation.subscribe(source(1), Kind::Audio).unwrap();
-    let offer = read(&negotiation.offer());
+    let offer = read(&negotiation.offer(Waiting::default()));
     let audio = offer.media.last().unwrap();
     let [opus, red] = &audio.codecs[..] else { panic!("{:?}", audio.codecs) };
     assert_eq!((opus.name.as_str(), red.name.as_str(), red.clock_rate, red.channels), ("opus", "red", 48_000, Some(2)));
