@@ -48,14 +48,12 @@ impl Bucket {
         let since_ms = *self.slowed_since_ms.get_or_insert(now_ms);
         if now_ms.saturating_sub(since_ms) >= self.flood_ms_max { Pace::Drop } else { Pace::Wait(over_us.div_ceil(1000)) }
     }
-}
 
-impl Bucket {
     /// For what is refused rather than slowed: takes a place if one is free, else says after how many milliseconds one will be. Who was refused
     /// has not used any.
     pub fn take_if_free(&mut self, now_ms: u64) -> Result<(), u64> {
         let now_us = now_ms.saturating_mul(1000);
-        let full_at_us = self.full_at_us.max(now_us).saturating_add(self.interval_us);
+        let full_at_us = self.full_at_us.max(now_us).saturating_add(1_000_000 / self.per_s);
         let over_us = (full_at_us - now_us).saturating_sub(self.burst_us);
         if over_us > 0 {
             return Err(over_us.div_ceil(1000));
