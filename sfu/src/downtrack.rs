@@ -305,7 +305,7 @@ impl Downtrack {
             return Ok(None);
         }
         let newest = !ours || self.rtp.ahead(facts.sequence) > 0;
-        if !newest && self.picture.is_left_out(facts.picture_id) {
+        if !newest && self.is_left_out(facts) {
             return Ok(None);
         }
         let replayed = self.replay.is_some_and(|replay| replay.first);
@@ -368,7 +368,7 @@ impl Downtrack {
             None => (current, guess.ok_or(DropReason::NotCached)?, None),
         };
         let (facts, packet) = publication.cached(layer, wanted).ok_or(DropReason::NotCached)?;
-        let part_of_it = facts.frame.present.contains(self.selector.within()) && !self.picture.is_left_out(facts.picture_id);
+        let part_of_it = facts.frame.present.contains(self.selector.within()) && !self.is_left_out(facts);
         let left_out = numbers.is_none() && !part_of_it;
         if facts.payload.is_none() || left_out {
             return Err(DropReason::NotCached);
@@ -472,6 +472,14 @@ impl Downtrack {
         let passed = ticks(now.unix, reference.unix, clock_rate);
         let timestamp = self.rtp.out_timestamp(reference.timestamp.wrapping_add(passed));
         Some(Report { ssrc: self.spec.ssrc, timestamp, packets: self.packets, octets: self.octets })
+    }
+
+    /// A late packet's picture was left out, or one that it may refer to was: the one before. Their numbers have closed up, so that a decoder
+    /// would not see what is missing.
+    fn is_left_out(&self, facts: &Facts) -> bool {
+        let before = |number: Number| Number { value: number.value.wrapping_sub(1) & ((1 << number.bits) - 1) as u16, ..number };
+        let refers = facts.frame.temporal > 0 && self.picture.is_left_out(facts.picture_id.map(before));
+        refers || self.picture.is_left_out(facts.picture_id)
     }
 
     fn start_anew(&mut self) {

@@ -26,8 +26,9 @@ pub struct Pacer {
 }
 
 impl Pacer {
+    /// Full: nothing has left yet.
     pub const fn new(now: Instant) -> Self {
-        Self { left: DEPTH_LEAST, rest: 0, at: now }
+        Self { left: i64::MAX, rest: 0, at: now }
     }
 
     /// Before each stretch of packets.
@@ -85,7 +86,7 @@ mod tests {
         assert_eq!(leave(&mut pacer), 10, "40 ms of 2 Mbit/s");
         let bursts: Vec<usize> = (1..=20).map(|turn| (pacer.refill(at(1000 + 5 * turn), 2_000_000), leave(&mut pacer)).1).collect();
         assert!(bursts.iter().all(|&burst| burst <= 2), "{bursts:?}");
-        assert_eq!(bursts.iter().sum::<usize>(), 31, "100 ms of 2.5 Mbit/s");
+        assert_eq!(bursts.iter().sum::<usize>(), 32, "100 ms of 2.5 Mbit/s");
     }
 
     #[test]

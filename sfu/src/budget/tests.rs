@@ -132,7 +132,7 @@ fn without_an_estimate_everybody_gets_the_best() {
     viewer.look(GOOD);
     assert_eq!(viewer.spatial(), [Some(0), Some(2), Some(2)]);
     assert_eq!(viewer.reasons(), [Reason::Best; 3]);
-    assert_eq!(viewer.wanted_bps, (40_000 + 2 * 1_500_000) * 115 / 100);
+    assert_eq!(viewer.wanted_bps, (40_000 + 2 * 1_500_000) * 110 / 100);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn everybody_gets_a_picture_before_the_speaker_gets_a_good_one() {
     // Enough for one better picture: it is the speaker's.
     viewer.look(with_estimate(1_100_000));
     assert_eq!(viewer.spatial(), [Some(0), Some(0), Some(1), Some(0)]);
-    viewer.look(with_estimate(2_500_000));
+    viewer.look(with_estimate(2_300_000));
     assert_eq!(viewer.spatial(), [Some(0), Some(0), Some(2), Some(0)], "all the way before the others go up");
 }
 
@@ -286,9 +286,9 @@ fn an_upgrade_that_fails_again_and_again_is_tried_less_and_less() {
     viewer.look(with_estimate(3_000_000));
     let mut changes = 0;
     let mut before = viewer.spatial();
-    // The way takes 1 Mbit/s, whatever the estimate says while the small layer is on it.
+    // The way takes 1 Mbit/s, whatever the estimate says while the small layer is on it: not so much that it would be another way.
     for _ in 0..600 {
-        let estimate = if before == [Some(2)] { 1_000_000 } else { 3_000_000 };
+        let estimate = if before == [Some(2)] { 1_000_000 } else { 2_000_000 };
         let after = viewer.look(with_estimate(estimate)).spatial();
         changes += u32::from(after > before);
         before = after;
@@ -342,7 +342,7 @@ fn sound_alone_is_sent_only_when_the_way_is_bad_or_no_picture_fits() {
     viewer.look_for(ms(2000), bad);
     assert_eq!((viewer.spatial(), viewer.reasons()[1]), (vec![Some(0), None], Reason::AudioOnly));
     assert!(viewer.budget.policy.audio_only);
-    assert_eq!(viewer.wanted_bps, 190_000 * 115 / 100, "so much must be probed for before a picture comes back");
+    assert_eq!(viewer.wanted_bps, 190_000 * 110 / 100, "so much must be probed for before a picture comes back");
     viewer.look_for(ms(2500), with_estimate(300_000));
     assert_eq!(viewer.spatial()[1], None, "held");
     viewer.look_for(ms(2000), with_estimate(300_000));
@@ -509,7 +509,7 @@ proptest! {
         demands[0].preferences.screen = true;
         let others = Viewer::new(demands[1..].to_vec()).lowest_bps();
         let mut alone = Viewer::new(vec![demands[0].clone()]);
-        alone.look(with_estimate(estimate.saturating_sub(others * 115 / 100 + 1)));
+        alone.look(with_estimate(estimate.saturating_sub(others * 110 / 100 + 1)));
         let mut among = Viewer::new(demands);
         among.look(with_estimate(estimate));
         prop_assert!(among.table.demands[0].share.target >= alone.table.demands[0].share.target);

@@ -46,7 +46,7 @@ fn a_late_join(shards: u16, shard: usize) {
     world.settle();
     world.send(0, &camera.frame(false, 2));
     let first = world.clients[later].take(DOWN);
-    assert!((8..=12).contains(&first.len()), "a burst is bounded: {}", first.len());
+    assert!((4..=8).contains(&first.len()), "a burst is bounded: {}", first.len());
     world.pass(Duration::from_millis(100));
     world.send(0, &camera.frame(false, 2));
     let rest = world.clients[later].take(DOWN);
