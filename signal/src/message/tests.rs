@@ -5,7 +5,6 @@ use crate::media::{DataMessage, Quality};
 
 mod talk;
 
-
 const BOUNDS: Bounds = Bounds {
     sdp_bytes_max: 100,
     track_name_bytes_max: 10,
