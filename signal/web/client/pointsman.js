@@ -121,6 +121,17 @@ function layer(pixels, n, count) {
   return { scaleResolutionDownBy: by, maxBitrate: cameraBps(pixels / by ** 2) };
 }
 
+/**
+ * Chromium leaves RID out of m-lines that are added after an answer without it, as one has who began by receiving only, and then refuses its own offer of
+ * simulcast.
+ */
+function wantRids(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+  if (!extensions) return;
+  for (const extension of extensions) if (/:(repaired-)?rtp-stream-id$/.test(extension.uri)) extension.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
+}
+
 /** How a track is sent unless the caller says otherwise: cameras as simulcast, in as many layers as the picture is large enough for. */
 function encodingsFor({ track, source = "camera" }) {
   if (track.kind !== "video") return undefined;
@@ -1179,6 +1190,7 @@ export class Room extends EventTarget {
       transceiver.sender.replaceTrack(track);
     } else {
       transceiver = this.pc.addTransceiver(track, { direction: "sendonly", streams: [new MediaStream([track])], ...(encodings ? { sendEncodings: encodings } : {}) });
+      if (encodings?.length > 1) wantRids(transceiver);
     }
     return transceiver;
   }
