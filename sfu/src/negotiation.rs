@@ -276,6 +276,18 @@ impl Negotiation {
         true
     }
 
+    /// The participant is in another room from now on, and wants nothing of it yet. Its m-lines stay.
+    pub fn enter(&mut self, room: RoomId) {
+        self.spec.room = room;
+        self.subscriptions.clear();
+        self.place();
+    }
+
+    /// What later offers are granted.
+    pub fn grant(&mut self, may_publish: bool, may_subscribe: bool) {
+        (self.may_publish, self.may_subscribe) = (may_publish, may_subscribe);
+    }
+
     /// How many m-lines of each kind the subscriptions without one need.
     pub fn waiting(&self) -> Waiting {
         let count = |kind| self.subscriptions.iter().filter(|s| s.line.is_none() && s.kind == kind).count();

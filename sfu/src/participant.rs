@@ -149,10 +149,19 @@ impl Participant {
         self.transport.update(spec);
         let mut changes = Changes::default();
         self.update_receivers(&spec.receivers, &mut changes);
+        self.update_room(spec.room, &mut changes);
         self.update_senders(config, &spec.senders, random, now, &mut changes);
         let tells = |spec: &SenderSpec| spec.extensions.transport_cc.is_some() || spec.codecs.iter().any(|codec| codec.remb);
         self.bandwidth.set_measured(spec.senders.iter().any(tells));
         changes
+    }
+
+    /// In another room its voice is another: it is heard there, and no more where it was.
+    fn update_room(&mut self, room: RoomId, changes: &mut Changes) {
+        if room != self.room {
+            self.room = room;
+            changes.voices_ended.extend(self.receivers.iter_mut().filter_map(|receiver| receiver.voice.take()));
+        }
     }
 
     /// Ends the m-lines that are gone and follows what changed in the others. New ones come with [`Participant::begin`], once

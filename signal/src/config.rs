@@ -51,6 +51,70 @@ pub struct Config {
     /// WebSocket connections, joined or not.
     pub connections_max: usize,
     pub whip: WhipConfig,
+    pub room: RoomConfig,
+}
+
+/// What people do in a room, and how much of it is remembered.
+#[derive(Clone, Debug)]
+pub struct RoomConfig {
+    /// Whose WebSocket is lost stays in the room for so long and may resume; 0: it leaves at once. Long enough for a phone to change networks.
+    pub resume_grace_s: u32,
+    /// Rooms begin with their waiting room on.
+    pub waiting_room: bool,
+    /// People held in one waiting room.
+    pub waiting_max: usize,
+    /// Identities that one room has banned.
+    pub bans_max: usize,
+    /// Identities whose role, permissions or admission one room remembers, beside those who are in it.
+    pub standings_max: usize,
+    /// One chat message, in bytes.
+    pub chat_bytes_max: usize,
+    /// Messages that one room remembers for who comes later; older ones are forgotten.
+    pub chat_history_max: usize,
+    /// Hands raised at a time.
+    pub hands_max: usize,
+    /// Polls that one room remembers, open and closed.
+    pub polls_max: usize,
+    /// Question and options of a poll, in bytes each.
+    pub poll_text_bytes_max: usize,
+    /// Boards of one room that are drawn on.
+    pub boards_max: usize,
+    /// Strokes of one board.
+    pub strokes_max: usize,
+    /// Coordinates of one board, two a point: what who comes later must be sent.
+    pub board_coordinates_max: usize,
+    /// Breakout rooms of one room.
+    pub breakouts_max: usize,
+    /// How long a call rings.
+    pub ring_timeout_s: u32,
+    /// Calls that ring or are connected, on the whole server.
+    pub calls_max: usize,
+    /// … and of one identity, so that nobody rings everybody.
+    pub calls_per_identity_max: usize,
+}
+
+impl Default for RoomConfig {
+    fn default() -> Self {
+        Self {
+            resume_grace_s: 30,
+            waiting_room: false,
+            waiting_max: 200,
+            bans_max: 1_000,
+            standings_max: 4_000,
+            chat_bytes_max: 4_096,
+            chat_history_max: 500,
+            hands_max: 200,
+            polls_max: 50,
+            poll_text_bytes_max: 512,
+            boards_max: 8,
+            strokes_max: 2_000,
+            board_coordinates_max: 100_000,
+            breakouts_max: 50,
+            ring_timeout_s: 45,
+            calls_max: 10_000,
+            calls_per_identity_max: 16,
+        }
+    }
 }
 
 impl Default for Config {
@@ -80,6 +144,7 @@ impl Default for Config {
             ping_interval_s: 15,
             connections_max: 20_000,
             whip: WhipConfig::default(),
+            room: RoomConfig::default(),
         }
     }
 }

@@ -20,17 +20,19 @@ mod message;
 mod page;
 mod people;
 mod problem;
+pub mod record;
 mod room;
 mod rooms;
 mod signal;
 #[cfg(test)]
 mod testing;
+mod time;
 pub mod token;
 mod whip;
 mod ws;
 
-pub use config::Config;
-pub use message::{DataContent, DataRequest};
+pub use config::{Config, RoomConfig};
+pub use message::{ChatInfo, DataContent, DataRequest};
 pub use problem::Problem;
 pub use signal::{Counts, Signal, bearer_token};
 pub use whip::WhipConfig;

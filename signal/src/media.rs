@@ -121,6 +121,10 @@ pub trait Media: Send + Sync + 'static {
     fn set_muted(&self, publisher: ParticipantId, publication: PublicationId, muted: bool);
     /// Sends a message over the data channels of participants that have them open. Busy: nobody gets it.
     fn send_data(&self, to: &[ParticipantId], message: DataMessage) -> Result<(), MediaError>;
+    /// What its later offers are granted. What it sends and receives already goes on: see `set_muted` and `unsubscribe`.
+    fn grant(&self, participant: ParticipantId, may_publish: bool, may_subscribe: bool);
+    /// The participant is in another room from now on and wants `sources` of it, and nothing else. Where they went, in the same order.
+    fn move_to(&self, participant: ParticipantId, room: RoomId, sources: &[Source]) -> Result<Vec<Placement>, MediaError>;
     /// Ends the participant's transport and everything it sent and received.
     fn close(&self, participant: ParticipantId);
     /// TURN and STUN servers with short-lived credentials for this identity.

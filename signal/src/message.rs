@@ -6,13 +6,23 @@
 
 use serde::Serialize;
 
-use crate::media::{IceServer, Kind, ParticipantId, PublicationId, Quality};
+use crate::media::{Kind, ParticipantId, PublicationId};
 
+mod breakouts;
+mod calls;
+mod info;
+mod moderation;
 mod read;
+mod talk;
 #[cfg(test)]
 mod tests;
 
+pub use breakouts::{Assign, BreakoutInfo, BreakoutRequest, BreakoutsInfo};
+pub use calls::{CallInfo, CallRequest, CallState, PresentInfo, RoomChange, RoomPeopleInfo};
+pub use info::*;
+pub use moderation::{Mode, Moderation, PermissionWish, Role, SettingsInfo, SettingsWish, WaiterInfo};
 pub use read::{Bounds, Unreadable, parse, parse_framed};
+pub use talk::{BoardRequest, ChatInfo, PersonInfo, PollInfo, PollRequest, Stroke, StrokeInfo, Talk, Whose};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "pointsman.v1";
@@ -28,23 +38,63 @@ pub enum Request {
         room: Option<String>,
     },
     /// An SDP offer, the first or a later one. Reply: `answer`.
-    Offer { sdp: String, tracks: Vec<Track> },
+    Offer {
+        sdp: String,
+        tracks: Vec<Track>,
+    },
     /// A candidate found after the offer was sent; empty at the end of candidates. Optional: the server sends no checks. Reply: `ok`.
-    Candidate { candidate: String },
+    Candidate {
+        candidate: String,
+    },
     /// What the m-line `mid`, which sends already, carries from now on; also brings back what `unpublish` took away. Reply: `ok`.
-    Publish { track: Track },
+    Publish {
+        track: Track,
+    },
     /// Takes a publication away from everyone without a new offer. Reply: `ok`.
-    Unpublish { publication: PublicationId },
+    Unpublish {
+        publication: PublicationId,
+    },
     /// Wants a publication. Reply: `subscribed`.
-    Subscribe { publication: PublicationId },
+    Subscribe {
+        publication: PublicationId,
+    },
     /// Wants it no longer. Reply: `ok`.
-    Unsubscribe { publication: PublicationId },
+    Unsubscribe {
+        publication: PublicationId,
+    },
     /// What is wanted of a subscription from now on. Each says all of it: what is missing is as at the beginning. Reply: `ok`.
-    Prefer { publication: PublicationId, wish: Wish },
-    /// Own publications: tells the others. Those of others (grant `roomAdmin`): stops the packets at the server. Reply: `ok`.
-    Mute { publication: PublicationId, muted: bool },
+    Prefer {
+        publication: PublicationId,
+        wish: Wish,
+    },
+    /// Own publications: tells the others. Those of others (hosts): stops the packets at the server. Reply: `ok`.
+    Mute {
+        publication: PublicationId,
+        muted: bool,
+    },
     /// A message of the application's own for others. Reply: `ok`, when it is on its way.
-    SendData { data: DataRequest },
+    SendData {
+        data: DataRequest,
+    },
+    /// What hosts do to others and to the room. Reply: `ok`.
+    Moderate(Moderation),
+    /// Chat, reactions, hands. Reply: `ok` where no other is named.
+    Talk(Talk),
+    Poll(PollRequest),
+    Board(BoardRequest),
+    /// Reply: `ok`.
+    Breakout(BreakoutRequest),
+    /// Who is in the audience, a page of it. Reply: `audience_list`.
+    AudienceList {
+        after: Option<ParticipantId>,
+        limit: usize,
+    },
+    /// First of all, with a token that opens no room. Reply: `welcome`.
+    Hello,
+    /// Ringing, and who is where.
+    Call(CallRequest),
+    /// First of all, on a WebSocket that was opened with a resume token. Reply: `resumed`.
+    Resume,
     /// Ends the participant and the connection. Reply: `ok`, then `closed`.
     Leave,
     /// Reply: `pong`.
@@ -138,14 +188,99 @@ pub enum ServerMessage {
     /// Reply to `join`.
     Joined {
         id: u64,
+        #[serde(flatten)]
+        entered: Box<Entered>,
+    },
+    /// Reply to `join`: held until a host decides. Nothing of the room is told.
+    Waiting {
+        id: u64,
         room: String,
         you: You,
-        /// Everyone else, in order of joining.
+    },
+    /// Out of the waiting room into the room.
+    Admitted {
+        #[serde(flatten)]
+        entered: Box<Entered>,
+    },
+    /// To hosts: who waits, the longest first.
+    WaitingRoom {
+        waiting: Vec<WaiterInfo>,
+    },
+    /// One is in another room of the same breakouts now. Everything received before has ended.
+    Moved {
+        breakout: Option<usize>,
+        name: String,
+        you: You,
         participants: Vec<ParticipantInfo>,
-        ice_servers: Vec<IceServerInfo>,
-        data: DataLimits,
-        /// Receiving m-lines to put into the first offer.
+        placed: Vec<OnMid>,
         negotiate: Negotiate,
+        options: SettingsInfo,
+        state: Box<StateInfo>,
+    },
+    /// Null: they have closed.
+    Breakouts {
+        breakouts: Option<BreakoutsInfo>,
+    },
+    BreakoutsEnding {
+        ends_in_ms: u64,
+    },
+    /// A host says something in all rooms.
+    Broadcast {
+        by: String,
+        name: String,
+        text: String,
+    },
+    /// How large the audience is.
+    Audience {
+        count: usize,
+    },
+    /// Reply to `audience_list`.
+    AudienceList {
+        id: u64,
+        people: Vec<PersonInfo>,
+        next: Option<String>,
+    },
+    /// Reply to `hello`.
+    Welcome {
+        id: u64,
+        identity: String,
+        name: String,
+        calls: Vec<CallInfo>,
+    },
+    /// Reply to `invite`.
+    Invited {
+        id: u64,
+        call: CallInfo,
+    },
+    /// Reply to `accept`.
+    Accepted {
+        id: u64,
+        call: CallInfo,
+    },
+    /// Something about a call has changed.
+    Call {
+        call: CallInfo,
+    },
+    /// Reply to `rooms`.
+    Rooms {
+        id: u64,
+        rooms: Vec<RoomPeopleInfo>,
+    },
+    RoomEvent {
+        event: RoomChange,
+        room: String,
+        identity: Option<String>,
+        name: Option<String>,
+    },
+    /// Reply to `resume`: all of the state, as nothing of what happened meanwhile is told.
+    Resumed {
+        id: u64,
+        #[serde(flatten)]
+        entered: Box<Entered>,
+        /// The media path is up.
+        connected: bool,
+        published: Vec<OnMid>,
+        placed: Vec<OnMid>,
     },
     /// Reply to `offer`.
     Answer {
@@ -191,7 +326,86 @@ pub enum ServerMessage {
     /// Something about a participant changed; its publications are told by their own events.
     ParticipantUpdated {
         participant: String,
+        name: String,
+        metadata: String,
+        role: Role,
         connected: bool,
+        /// Its WebSocket is lost, and may come back.
+        reconnecting: bool,
+    },
+    /// One's own role or permissions changed.
+    YouUpdated {
+        you: You,
+    },
+    /// A host would like one to be heard or seen again. One decides oneself.
+    UnmuteAsked {
+        by: String,
+        source: TrackSource,
+    },
+    /// The room's settings changed.
+    RoomUpdated {
+        options: SettingsInfo,
+    },
+    /// To hosts: who is banned.
+    Bans {
+        identities: Vec<String>,
+    },
+    /// Reply to `chat`.
+    ChatSent {
+        id: u64,
+        message: ChatInfo,
+    },
+    Chat {
+        message: ChatInfo,
+    },
+    /// Reply to `chat_history`, the oldest first.
+    ChatHistory {
+        id: u64,
+        messages: Vec<ChatInfo>,
+        /// There are older ones.
+        more: bool,
+    },
+    /// What was said before the room came to life again.
+    ChatRestored {
+        messages: Vec<ChatInfo>,
+    },
+    ChatDeleted {
+        message: String,
+    },
+    Reaction {
+        participant: String,
+        emoji: String,
+    },
+    /// Whose hands are raised, in the order in which they were.
+    Hands {
+        hands: Vec<PersonInfo>,
+    },
+    /// Reply to `create_poll`.
+    PollCreated {
+        id: u64,
+        poll: String,
+    },
+    /// A poll is there, or something about it has changed.
+    Poll {
+        poll: PollInfo,
+    },
+    Stroke {
+        participant: String,
+        board: String,
+        #[serde(flatten)]
+        stroke: Stroke,
+    },
+    /// `stroke` is null when all of it is gone.
+    Erased {
+        board: String,
+        participant: Option<String>,
+        stroke: Option<String>,
+    },
+    /// Reply to `board`.
+    Board {
+        id: u64,
+        board: String,
+        strokes: Vec<StrokeInfo>,
     },
     /// Someone else publishes something.
     PublicationStarted {
@@ -272,103 +486,6 @@ pub enum ServerMessage {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct You {
-    pub id: String,
-    pub identity: String,
-    pub name: String,
-    pub can_publish: bool,
-    pub can_subscribe: bool,
-    pub can_publish_data: bool,
-    pub admin: bool,
-}
-
-/// Longest messages between participants, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct DataLimits {
-    pub bytes_max: usize,
-    pub lossy_bytes_max: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ParticipantInfo {
-    pub id: String,
-    pub identity: String,
-    pub name: String,
-    pub metadata: String,
-    /// Its media path is up.
-    pub connected: bool,
-    pub publications: Vec<PublicationInfo>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PublicationInfo {
-    pub id: String,
-    pub kind: &'static str,
-    pub source: TrackSource,
-    pub name: String,
-    /// By its owner or by the server.
-    pub muted: bool,
-    /// Only a `roomAdmin` can lift this.
-    pub muted_by_server: bool,
-    pub codec: String,
-    pub simulcast: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct QualityInfo {
-    /// On the wire; null: nothing.
-    pub current: Option<LayerInfo>,
-    /// What it is meant to get.
-    pub target: Option<LayerInfo>,
-    /// What the target takes, in bits per second.
-    pub bitrate_bps: u32,
-    pub reason: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct LayerInfo {
-    /// From the smallest picture.
-    pub spatial: u8,
-    /// From the lowest frame rate.
-    pub temporal: u8,
-}
-
-impl From<Quality> for QualityInfo {
-    fn from(Quality { current, target, bitrate_bps, reason }: Quality) -> Self {
-        let layer = |(spatial, temporal)| LayerInfo { spatial, temporal };
-        Self { current: current.map(layer), target: target.map(layer), bitrate_bps, reason }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OnMid {
-    pub publication: String,
-    pub mid: String,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Negotiate {
-    pub audio: u16,
-    pub video: u16,
-}
-
-/// As `RTCIceServer` wants it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct IceServerInfo {
-    pub urls: Vec<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub username: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub credential: String,
-}
-
-impl From<IceServer> for IceServerInfo {
-    fn from(IceServer { urls, username, credential }: IceServer) -> Self {
-        Self { urls, username, credential }
-    }
-}
-
 /// Whose fault it is: the client's, except `full` and `busy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -381,10 +498,18 @@ pub enum ErrorCode {
     TooLarge,
     NotJoined,
     AlreadyJoined,
-    /// The token does not grant it.
+    /// Neither token nor role grants it.
     Forbidden,
-    /// No such publication or m-line.
+    /// No such publication, participant, m-line …
     NotFound,
+    /// The identity was banned from the room.
+    Banned,
+    /// Nobody else comes into the room.
+    Locked,
+    /// Held in the waiting room.
+    Waiting,
+    /// It has ended already.
+    Over,
     /// The offer is not SDP.
     BadSdp,
     /// The offer holds nothing that can be accepted.
@@ -413,6 +538,18 @@ pub enum LeaveReason {
     Flood,
     /// It did not join in time.
     JoinTimeout,
+    /// A host or operator removed it.
+    Removed,
+    /// A host removed it for good.
+    Banned,
+    /// It was not admitted.
+    Denied,
+    /// Into another room of the same breakouts; only told to others.
+    Moved,
+    /// From a webinar's stage into its audience; only told to others.
+    Audience,
+    /// The room was ended.
+    RoomEnded,
     /// The server closes.
     ServerClosing,
 }
@@ -428,22 +565,13 @@ impl LeaveReason {
             Self::TooSlow => "the client read its messages too slowly",
             Self::Flood => "the client sent too many messages",
             Self::JoinTimeout => "the client did not join in time",
+            Self::Removed => "removed from the room",
+            Self::Banned => "banned from the room",
+            Self::Denied => "not admitted to the room",
+            Self::Moved => "moved to another room",
+            Self::Audience => "went into the audience",
+            Self::RoomEnded => "the room was ended",
             Self::ServerClosing => "the server is closing",
         }
     }
-}
-
-pub fn kind_text(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Audio => "audio",
-        Kind::Video => "video",
-    }
-}
-
-pub fn participant_text(id: ParticipantId) -> String {
-    format!("{:016x}", id.0)
-}
-
-pub fn publication_text(id: PublicationId) -> String {
-    format!("{:016x}", id.0)
 }

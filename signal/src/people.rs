@@ -2,8 +2,10 @@
 
 use crate::media::{DataChannels, Front, Kind, ParticipantId, Preferences, PublicationId, Published, Quality, Source, Waiting};
 use crate::message::{
-    Negotiate, ParticipantInfo, PublicationInfo, Track, TrackSource, Wish, You, kind_text, participant_text, publication_text,
+    Mode, Negotiate, ParticipantInfo, PublicationInfo, ServerMessage, Track, TrackSource, Wish, You, kind_text, participant_text,
+    publication_text,
 };
+use crate::room::Standing;
 use crate::token::Claims;
 
 /// What a verified token says about who comes in.
@@ -16,6 +18,8 @@ pub struct Ticket {
     pub may_publish: bool,
     pub may_subscribe: bool,
     pub may_publish_data: bool,
+    /// The token says itself that it may publish, where a missing word means so as well.
+    pub on_stage: bool,
     pub admin: bool,
     pub hidden: bool,
 }
@@ -30,6 +34,7 @@ impl From<Claims> for Ticket {
             may_publish: video.may_publish(),
             may_subscribe: video.may_subscribe(),
             may_publish_data: video.may_publish_data(),
+            on_stage: video.can_publish == Some(true),
             admin: video.room_admin,
             hidden: video.hidden,
             room: video.room,
@@ -72,7 +77,15 @@ pub struct Participant {
     pub id: ParticipantId,
     pub ticket: Ticket,
     pub entry: Entry,
+    /// What it may do. Begins as the ticket says, and hosts change it.
+    pub standing: Standing,
+    /// A viewer of a webinar: announced to nobody.
+    pub in_audience: bool,
     pub connected: bool,
+    /// Its WebSocket is lost; it leaves at this time of the rules unless it comes back.
+    pub lost_until_ms: Option<u64>,
+    /// The secret with which it comes back. Empty: it cannot.
+    pub resume: String,
     pub publications: Vec<Publication>,
     pub subscriptions: Vec<Subscription>,
     /// What the client should still offer, and whether it must be told.
@@ -132,6 +145,10 @@ pub struct Publication {
     pub name: String,
     pub muted: bool,
     pub muted_by_server: bool,
+    /// A host has asked for it: its owner may lift the server's mute.
+    pub unmute_asked: bool,
+    /// The highest layer that anybody wants, once the media side has said so.
+    pub wanted: Option<Option<u8>>,
     /// Taken away by `unpublish`: still sent, but shown to nobody.
     pub withheld: bool,
     pub codec: String,
@@ -142,9 +159,13 @@ impl Participant {
     pub fn new(id: ParticipantId, ticket: Ticket, entry: Entry) -> Self {
         Self {
             id,
+            standing: Standing::of(&ticket, Mode::Call),
+            in_audience: false,
             ticket,
             entry,
             connected: false,
+            lost_until_ms: None,
+            resume: String::new(),
             publications: Vec::new(),
             subscriptions: Vec::new(),
             waiting: Waiting::default(),
@@ -161,9 +182,19 @@ impl Participant {
         }
     }
 
+    /// Whether it came in by WebSocket.
+    pub fn calls(&self) -> bool {
+        matches!(self.entry, Entry::Call { .. })
+    }
+
     /// Whether it is told what happens.
     pub fn listens(&self) -> bool {
-        matches!(self.entry, Entry::Call { .. })
+        self.calls() && self.lost_until_ms.is_none()
+    }
+
+    /// Whether it moderates.
+    pub fn is_host(&self) -> bool {
+        self.standing.role.is_host()
     }
 
     /// Whether it has an identity of its own in the room: a player is only a viewer, and never stands in its publisher's place.
@@ -174,26 +205,26 @@ impl Participant {
     /// Whether it takes the place of who has the same identity. Publishers by WHIP do not: several encoders may share a token, and each
     /// POST makes a resource of its own (RFC 9725 section 4.2).
     pub fn replaces(&self) -> bool {
-        matches!(self.entry, Entry::Call { .. })
+        self.calls()
     }
 
     /// Whether others are told of it.
     pub fn visible(&self) -> bool {
-        self.holds_identity() && !self.ticket.hidden
+        self.holds_identity() && !self.ticket.hidden && !self.in_audience
     }
 
     /// Who is hidden has no one to publish to.
     pub fn may_publish(&self) -> bool {
-        self.ticket.may_publish && self.visible()
+        self.standing.publish && self.visible()
+    }
+
+    pub fn may_subscribe(&self) -> bool {
+        self.standing.subscribe && !matches!(self.entry, Entry::Publisher)
     }
 
     /// A player is only a viewer.
     pub fn may_publish_data(&self) -> bool {
-        self.ticket.may_publish_data && self.holds_identity()
-    }
-
-    pub fn may_subscribe(&self) -> bool {
-        self.ticket.may_subscribe && !matches!(self.entry, Entry::Publisher)
+        self.standing.publish_data && self.holds_identity()
     }
 
     pub fn auto_subscribes(&self) -> bool {
@@ -202,8 +233,13 @@ impl Participant {
 
     /// What others may receive of it.
     pub fn shown(&self) -> impl Iterator<Item = &Publication> {
-        let visible = self.visible();
-        self.publications.iter().filter(move |publication| visible && !publication.withheld)
+        let may_publish = self.may_publish();
+        self.publications.iter().filter(move |publication| may_publish && !publication.withheld)
+    }
+
+    /// Whether the server drops the packets of a publication.
+    pub fn stops(&self, publication: &Publication) -> bool {
+        publication.muted_by_server || publication.withheld || !self.may_publish()
     }
 
     pub fn publication_mut(&mut self, id: PublicationId) -> Option<&mut Publication> {
@@ -232,7 +268,9 @@ impl Participant {
             identity: self.ticket.identity.clone(),
             name: self.ticket.name.clone(),
             metadata: self.ticket.metadata.clone(),
+            role: self.standing.role,
             connected: self.connected,
+            reconnecting: self.lost_until_ms.is_some(),
             publications: self.shown().map(Publication::info).collect(),
         }
     }
@@ -242,10 +280,23 @@ impl Participant {
             id: self.text(),
             identity: self.ticket.identity.clone(),
             name: self.ticket.name.clone(),
+            role: self.standing.role,
             can_publish: self.may_publish(),
             can_subscribe: self.may_subscribe(),
             can_publish_data: self.may_publish_data(),
-            admin: self.ticket.admin,
+            admin: self.is_host(),
+        }
+    }
+
+    /// What others are told when something about it has changed.
+    pub fn updated(&self) -> ServerMessage {
+        ServerMessage::ParticipantUpdated {
+            participant: self.text(),
+            name: self.ticket.name.clone(),
+            metadata: self.ticket.metadata.clone(),
+            role: self.standing.role,
+            connected: self.connected,
+            reconnecting: self.lost_until_ms.is_some(),
         }
     }
 }
@@ -261,6 +312,8 @@ impl Publication {
             name: String::new(),
             muted: false,
             muted_by_server: false,
+            unmute_asked: false,
+            wanted: None,
             withheld: false,
             codec,
             simulcast,

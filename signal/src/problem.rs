@@ -75,6 +75,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "nobody publishes here at the moment").with(RETRY_AFTER, retry_s)
     }
 
+    /// Whose secret to resume is not known, or no longer.
+    pub fn too_late() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "it is too late to resume: join again").with(WWW_AUTHENTICATE, "Bearer")
+    }
+
     pub fn busy(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(RETRY_AFTER, "5")
     }
@@ -89,10 +94,10 @@ impl From<Refusal> for Problem {
             }
             ErrorCode::UnacceptableSdp => Self::new(StatusCode::UNPROCESSABLE_ENTITY, message),
             ErrorCode::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
-            ErrorCode::Forbidden => Self::forbidden(&message),
+            ErrorCode::Forbidden | ErrorCode::Banned | ErrorCode::Locked | ErrorCode::Waiting => Self::forbidden(&message),
             ErrorCode::NotFound => Self::new(StatusCode::NOT_FOUND, message),
             // The participant was gone before it was there: someone else took its identity meanwhile.
-            ErrorCode::NotJoined => Self::new(StatusCode::CONFLICT, message),
+            ErrorCode::NotJoined | ErrorCode::Over => Self::new(StatusCode::CONFLICT, message),
             ErrorCode::Full | ErrorCode::Busy => Self::busy(message),
         }
     }

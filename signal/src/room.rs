@@ -1,16 +1,38 @@
 //! One room: who is in it, in order of joining, who publishes what, who receives it. No clock, no task, no socket: inputs come in from
 //! [`Rooms`](crate::rooms::Rooms), the media side is told through its trait, and what clients must hear is queued.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Config;
-use crate::media::{Answer, Kind, Media, MediaError, ParticipantId, Placed, Placement, PublicationId, Published, Source, Waiting};
-use crate::message::{ErrorCode, LeaveReason, OnMid, ServerMessage, Track, participant_text, publication_text};
+use crate::media::{Answer, Kind, Media, MediaError, ParticipantId, Placed, Placement, PublicationId, Published, RoomId, Source, Waiting};
+use crate::message::{ErrorCode, LeaveReason, OnMid, ServerMessage, Track, publication_text};
 use crate::people::{Participant, Publication, Subscription};
+use crate::record::Record;
+use crate::time::{Deadlines, Due, Now};
 
+mod audience;
+mod boards;
+mod chat;
 mod data;
+mod hands;
+mod moderation;
 mod player;
+mod polls;
+mod returning;
+mod standing;
+mod switching;
 mod viewing;
+mod waiting;
+
+use audience::Audience;
+use boards::Board;
+use chat::Chat;
+use polls::Poll;
+
+pub use polls::Question;
+pub use standing::{Settings, Standing};
+pub use switching::Newcomers;
+pub use waiting::Waiter;
 
 /// Something that must be done outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +51,8 @@ pub enum Output {
         participant: ParticipantId,
         reason: LeaveReason,
     },
+    /// For whoever keeps books.
+    Record(Box<Record>),
 }
 
 /// A request that could not be met.
@@ -49,6 +73,12 @@ impl Refusal {
     fn no_publication() -> Self {
         Self::new(ErrorCode::NotFound, "no such publication").of("publication")
     }
+    pub fn no_participant() -> Self {
+        Self::new(ErrorCode::NotFound, "no such participant").of("participant")
+    }
+    pub fn no_host() -> Self {
+        Self::new(ErrorCode::Forbidden, "only hosts and co-hosts may do that")
+    }
 }
 
 impl From<MediaError> for Refusal {
@@ -68,6 +98,10 @@ pub struct World<'a> {
     pub limits: &'a Config,
     pub media: &'a dyn Media,
     pub outputs: &'a mut Vec<Output>,
+    pub now: Now,
+    pub deadlines: &'a mut Deadlines,
+    /// Unguessable numbers for new ids.
+    pub draw: &'a mut dyn FnMut() -> u64,
 }
 
 impl World<'_> {
@@ -82,23 +116,45 @@ pub struct JoinNumber(pub u64);
 
 #[derive(Debug)]
 pub struct Room {
+    pub id: RoomId,
     pub name: String,
+    pub settings: Settings,
     people: BTreeMap<JoinNumber, Participant>,
     /// Who speaks, the dominant speaker first.
     speakers: Vec<ParticipantId>,
+    /// Identities that may not come back.
+    bans: BTreeSet<String>,
+    /// What hosts have made of people, for when they come again.
+    standings: BTreeMap<String, Standing>,
+    chat: Chat,
+    /// Raised, in the order in which they were.
+    hands: Vec<ParticipantId>,
+    polls: Vec<Poll>,
+    boards: BTreeMap<String, Board>,
+    /// Who is held, the longest first.
+    waiters: Vec<Waiter>,
+    /// Identities that were admitted and need not wait again.
+    admitted: BTreeSet<String>,
+    audience: Audience,
+    /// For a breakout room: the main room's id, and its own number.
+    pub main: Option<(RoomId, usize)>,
 }
 
 impl Room {
-    pub fn new(name: String) -> Self {
-        Self { name, people: BTreeMap::new(), speakers: Vec::new() }
+    pub fn new(id: RoomId, name: String, settings: Settings) -> Self {
+        let (people, speakers, bans, standings) = Default::default();
+        let (chat, hands, polls, boards) = Default::default();
+        let (waiters, admitted, audience, main) = Default::default();
+        Self { id, name, settings, people, speakers, bans, standings, chat, hands, polls, boards, waiters, admitted, audience, main }
     }
 
     pub fn len(&self) -> usize {
         self.people.len()
     }
 
+    /// Whether nobody is in it, nor waits to be.
     pub fn is_empty(&self) -> bool {
-        self.people.is_empty()
+        self.people.is_empty() && self.waiters.is_empty()
     }
 
     pub fn participant(&self, number: JoinNumber) -> Option<&Participant> {
@@ -109,13 +165,19 @@ impl Room {
         self.people.values()
     }
 
+    fn number_of(&self, participant: ParticipantId) -> Option<JoinNumber> {
+        self.people.iter().find(|(_, p)| p.id == participant).map(|(number, _)| *number)
+    }
+
     /// The caller with this identity, whom a caller with the same one replaces.
     pub fn holder(&self, identity: &str) -> Option<ParticipantId> {
         self.people().find(|p| p.replaces() && p.ticket.identity == identity).map(|p| p.id)
     }
 
     /// Takes in a participant that the media side knows already, subscribes it to what it wants, and tells the others.
-    pub fn admit(&mut self, number: JoinNumber, participant: Participant, world: &mut World) {
+    pub fn admit(&mut self, number: JoinNumber, mut participant: Participant, world: &mut World) {
+        participant.in_audience = self.is_audience(&participant);
+        self.count_audience(world);
         if participant.visible() {
             self.tell_others(number, ServerMessage::ParticipantJoined { participant: participant.info() }, world);
         }
@@ -137,8 +199,13 @@ impl Room {
         let participant = self.people.remove(&number)?;
         let publications: Vec<PublicationId> = participant.shown().map(|publication| publication.id).collect();
         self.stop_receiving(&publications, world);
+        if let Some(until_ms) = participant.lost_until_ms {
+            world.deadlines.cancel(until_ms, Due::Return(participant.id));
+        }
         world.media.close(participant.id);
         self.speakers.retain(|speaker| *speaker != participant.id);
+        self.drop_hand(participant.id, world);
+        self.count_audience(world);
         if participant.visible() {
             let message = ServerMessage::ParticipantLeft { participant: participant.text(), reason };
             self.tell_others(number, message, world);
@@ -244,6 +311,9 @@ impl Room {
     pub fn publish(&mut self, number: JoinNumber, track: &Track, world: &mut World) -> Result<(), Refusal> {
         let participant = self.people.get_mut(&number).ok_or_else(Refusal::no_publication)?;
         let publisher = participant.id;
+        if !participant.may_publish() {
+            return Err(Refusal::new(ErrorCode::Forbidden, "may not publish"));
+        }
         let Some(publication) = participant.publications.iter_mut().find(|p| p.mid == track.mid) else {
             return Err(Refusal::new(ErrorCode::NotFound, "no track is sent on this m-line").of("mid"));
         };
@@ -266,7 +336,9 @@ impl Room {
         if !publication.withheld {
             publication.withheld = true;
             world.media.set_muted(publisher, id, true);
-            self.hide_publications(number, &[id], world);
+            if participant.may_publish() {
+                self.hide_publications(number, &[id], world);
+            }
         }
         Ok(())
     }
@@ -275,7 +347,7 @@ impl Room {
     pub fn subscribe(&mut self, number: JoinNumber, id: PublicationId, world: &mut World) -> Result<Option<String>, Refusal> {
         let participant = self.people.get(&number).ok_or_else(Refusal::no_publication)?;
         if !participant.may_subscribe() {
-            return Err(Refusal::new(ErrorCode::Forbidden, "the token does not grant canSubscribe"));
+            return Err(Refusal::new(ErrorCode::Forbidden, "may not subscribe"));
         }
         if let Some(subscription) = participant.subscription(id) {
             return Ok(subscription.mid.clone());
@@ -297,45 +369,6 @@ impl Room {
         self.place_waiting(number, world);
     }
 
-    /// `mute`, of one's own or (as admin) of others' publications.
-    pub fn mute(&mut self, number: JoinNumber, id: PublicationId, muted: bool, world: &mut World) -> Result<(), Refusal> {
-        let asking = self.people.get(&number).ok_or_else(Refusal::no_publication)?;
-        let own = asking.publications.iter().any(|publication| publication.id == id);
-        let admin = asking.ticket.admin;
-        let owner = self.people.iter().find(|(_, p)| p.shown().any(|publication| publication.id == id));
-        let owner = if own { number } else { *owner.ok_or_else(Refusal::no_publication)?.0 };
-        if !own && !admin {
-            return Err(Refusal::new(ErrorCode::Forbidden, "only with the grant roomAdmin may one mute others"));
-        }
-        let participant = self.people.get_mut(&owner).ok_or_else(Refusal::no_publication)?;
-        let publisher = participant.id;
-        let publication = participant.publication_mut(id).ok_or_else(Refusal::no_publication)?;
-        if own {
-            if publication.muted_by_server && !muted && !admin {
-                return Err(Refusal::new(ErrorCode::Forbidden, "muted by a moderator, who alone can lift it"));
-            }
-            publication.muted = muted;
-        }
-        if !own || (admin && !muted) {
-            publication.muted_by_server = muted;
-            world.media.set_muted(publisher, id, muted || publication.withheld);
-        }
-        let message = ServerMessage::PublicationMuted {
-            participant: participant_text(publisher),
-            publication: publication_text(id),
-            muted: publication.muted || publication.muted_by_server,
-            muted_by_server: publication.muted_by_server,
-        };
-        if publication.withheld {
-            return Ok(());
-        }
-        if !own && participant.listens() {
-            world.tell(publisher, message.clone());
-        }
-        self.tell_others(owner, message, world);
-        Ok(())
-    }
-
     /// The media path of a participant is up.
     pub fn handle_connected(&mut self, number: JoinNumber, world: &mut World) {
         let Some(participant) = self.people.get_mut(&number) else { return };
@@ -345,10 +378,7 @@ impl Room {
         if participant.listens() {
             world.tell(participant.id, ServerMessage::Connected);
         }
-        if participant.visible() {
-            let message = ServerMessage::ParticipantUpdated { participant: participant.text(), connected: true };
-            self.tell_others(number, message, world);
-        }
+        self.tell_others_of(number, world);
     }
 
     /// Tells whoever must offer again. Once per input, however many subscriptions it made.
@@ -401,6 +431,7 @@ impl Room {
 
     /// Publications are over: nobody receives them any more.
     fn stop_receiving(&mut self, ids: &[PublicationId], world: &mut World) {
+        self.drop_boards(ids);
         let receivers: Vec<JoinNumber> = self
             .people
             .iter()
@@ -463,6 +494,24 @@ impl Room {
         let Some(publication) = participant.shown().find(|publication| publication.id == id) else { return };
         let message = ServerMessage::PublicationUpdated { participant: participant.text(), publication: publication.info() };
         self.tell_others(number, message, world);
+    }
+
+    /// Something about a participant has changed.
+    fn tell_others_of(&self, number: JoinNumber, world: &mut World) {
+        if let Some(participant) = self.people.get(&number).filter(|participant| participant.visible()) {
+            self.tell_others(number, participant.updated(), world);
+        }
+    }
+
+    fn tell_hosts(&self, message: ServerMessage, world: &mut World) {
+        self.tell_those(Participant::is_host, message, world);
+    }
+
+    fn tell_those(&self, whom: impl Fn(&Participant) -> bool, message: ServerMessage, world: &mut World) {
+        let to: Vec<ParticipantId> = self.people().filter(|p| p.listens() && whom(p)).map(|p| p.id).collect();
+        if !to.is_empty() {
+            world.outputs.push(Output::Tell { to, message });
+        }
     }
 
     fn tell_others(&self, except: JoinNumber, message: ServerMessage, world: &mut World) {

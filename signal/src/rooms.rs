@@ -6,13 +6,38 @@ use foldhash::fast::RandomState;
 
 use crate::config::Config;
 use crate::media::{Answer, Media, MediaEvent, ParticipantId, PublicationId, RoomId};
-use crate::message::{DataLimits, DataRequest, ErrorCode, IceServerInfo, LeaveReason, Request, ServerMessage, Track, publication_text};
+use crate::message::{DataRequest, ErrorCode, LeaveReason, Moderation, Request, RoomChange, ServerMessage, Track, publication_text};
 use crate::people::{Entry, Participant, Plan, Ticket};
-use crate::room::{JoinNumber, Output, Refusal, Room, World};
+use crate::room::{JoinNumber, Output, Refusal, Room, Standing, World};
+use crate::time::{Deadlines, Due, Now};
 
+mod breakouts;
+mod calls;
+mod moderation;
 mod players;
+mod returning;
+mod talk;
 #[cfg(test)]
 mod tests;
+mod waiting;
+
+/// What a room reaches out to, while the room itself is borrowed.
+macro_rules! world {
+    ($rooms:expr, $media:expr) => {
+        World {
+            limits: &$rooms.limits,
+            media: $media,
+            outputs: &mut $rooms.outputs,
+            now: $rooms.now,
+            deadlines: &mut $rooms.deadlines,
+            draw: &mut $rooms.draw,
+        }
+    };
+}
+use world;
+
+use breakouts::Breakouts;
+use calls::Calls;
 
 /// Where random ids come from; seeded in tests.
 pub type Draw = Box<dyn FnMut() -> u64 + Send>;
@@ -31,7 +56,16 @@ pub struct Rooms {
     rooms: HashMap<RoomId, Room, RandomState>,
     by_name: HashMap<String, RoomId, RandomState>,
     whereabouts: HashMap<ParticipantId, (RoomId, JoinNumber), RandomState>,
+    /// Who waits to be let in, and where.
+    held: HashMap<ParticipantId, RoomId, RandomState>,
+    /// By main room.
+    breakouts: HashMap<RoomId, Breakouts, RandomState>,
+    calls: Calls,
+    /// Who may come back, by its secret.
+    by_resume: HashMap<String, ParticipantId, RandomState>,
     joined_total: u64,
+    now: Now,
+    deadlines: Deadlines,
     outputs: Vec<Output>,
 }
 
@@ -43,7 +77,13 @@ impl Rooms {
             rooms: HashMap::default(),
             by_name: HashMap::default(),
             whereabouts: HashMap::default(),
+            held: HashMap::default(),
+            breakouts: HashMap::default(),
+            calls: Calls::default(),
+            by_resume: HashMap::default(),
             joined_total: 0,
+            now: Now::default(),
+            deadlines: Deadlines::default(),
             outputs: Vec::new(),
         }
     }
@@ -60,8 +100,31 @@ impl Rooms {
         self.rooms.get(self.by_name.get(name)?)
     }
 
+    /// All but breakouts, whose names are their main rooms' own affair.
     pub fn all(&self) -> impl Iterator<Item = &Room> {
-        self.rooms.values()
+        self.rooms.values().filter(|room| room.main.is_none())
+    }
+
+    /// Time goes on: to be told before every input, and when [`Rooms::next_ms`] has come.
+    pub fn handle_time(&mut self, now: Now, media: &dyn Media) {
+        self.now = now;
+        while let Some(due) = self.deadlines.pop(now) {
+            match due {
+                Due::Return(participant) => self.leave(participant, LeaveReason::Disconnected, media),
+                Due::Audience(room) => {
+                    if let Some(room) = self.rooms.get_mut(&room) {
+                        room.tell_audience(&mut world!(self, media));
+                    }
+                }
+                Due::Breakouts(main) => self.handle_breakouts_due(main, media),
+                Due::Call(call) => self.handle_call_due(call),
+            }
+        }
+    }
+
+    /// When something happens by itself, in milliseconds of the clock that only goes forward.
+    pub fn next_ms(&self) -> Option<u64> {
+        self.deadlines.next_ms()
     }
 
     pub fn take_outputs(&mut self) -> Vec<Output> {
@@ -70,6 +133,9 @@ impl Rooms {
 
     /// Lets a WebSocket client in. A caller with the same identity leaves the room.
     pub fn join(&mut self, ticket: Ticket, auto_subscribe: bool, media: &dyn Media) -> Result<ParticipantId, Refusal> {
+        if let Some(held) = self.hold(&ticket, auto_subscribe, media)? {
+            return Ok(held);
+        }
         let newcomer = self.open(ticket, Entry::Call { auto_subscribe }, media)?;
         Ok(self.admit(newcomer, media))
     }
@@ -104,32 +170,57 @@ impl Rooms {
     }
 
     fn open(&mut self, ticket: Ticket, entry: Entry, media: &dyn Media) -> Result<Newcomer, Refusal> {
-        let room = self.by_name.get(&ticket.room).copied();
-        let participant = Participant::new(ParticipantId((self.draw)()), ticket, entry);
-        let replaces = room.filter(|_| participant.replaces()).and_then(|room| self.rooms.get(&room)?.holder(&participant.ticket.identity));
-        self.check_bounds(room, replaces.is_some())?;
-        let room = room.unwrap_or_else(|| RoomId((self.draw)()));
-        let (may_publish, may_subscribe) = (participant.may_publish(), participant.may_subscribe());
-        media.open(participant.id, room, participant.front(), may_publish, may_subscribe)?;
+        let id = ParticipantId((self.draw)());
+        self.open_as(id, ticket, entry, media)
+    }
+
+    fn open_as(&mut self, id: ParticipantId, ticket: Ticket, entry: Entry, media: &dyn Media) -> Result<Newcomer, Refusal> {
+        let main = self.by_name.get(&ticket.room).copied();
+        let mut participant = Participant::new(id, ticket, entry);
+        if let Some(room) = main.and_then(|main| self.rooms.get(&main)) {
+            check_door(room, &participant.ticket)?;
+            if !participant.calls() && room.holds(&participant.ticket) {
+                return Err(Refusal::new(ErrorCode::Locked, "the room has a waiting room, and nobody waits there by WHIP or WHEP"));
+            }
+            let of_token = Standing::of(&participant.ticket, room.settings.mode);
+            participant.standing = room.standing_of(&participant.ticket.identity).unwrap_or(of_token);
+        }
+        let replaces = main.filter(|_| participant.replaces()).and_then(|main| self.holder(main, &participant.ticket.identity));
+        self.check_bounds(main, replaces.is_some())?;
+        let room = match main {
+            Some(main) => self.breakout_for(main, &participant).unwrap_or(main),
+            None => RoomId((self.draw)()),
+        };
+        let may_publish = participant.standing.publish && participant.visible();
+        media.open(participant.id, room, participant.front(), may_publish, participant.may_subscribe())?;
         Ok(Newcomer { participant, room, replaces })
     }
 
+    /// The caller with this identity, in a room or in one of its breakouts.
+    fn holder(&self, main: RoomId, identity: &str) -> Option<ParticipantId> {
+        self.family(main).into_iter().find_map(|room| self.rooms.get(&room)?.holder(identity))
+    }
+
     fn admit(&mut self, newcomer: Newcomer, media: &dyn Media) -> ParticipantId {
-        let Newcomer { participant, room: room_id, replaces } = newcomer;
+        let Newcomer { mut participant, room: room_id, replaces } = newcomer;
         let id = participant.id;
         let number = JoinNumber(self.joined_total);
         self.joined_total += 1;
-        let name = participant.ticket.room.clone();
-        let room = self.rooms.entry(room_id).or_insert_with(|| Room::new(name.clone()));
-        self.by_name.insert(name, room_id);
-        let mut world = World { limits: &self.limits, media, outputs: &mut self.outputs };
-        if let Some((old, (_, old_number))) = replaces.and_then(|old| self.whereabouts.remove_entry(&old)) {
-            room.remove(old_number, LeaveReason::Replaced, &mut world);
-            world.outputs.push(Output::Ended { participant: old, reason: LeaveReason::Replaced });
+        if participant.calls() {
+            participant.resume = format!("{:016x}{:016x}", (self.draw)(), (self.draw)());
+            self.by_resume.insert(participant.resume.clone(), id);
+        }
+        self.open_room(room_id, &participant.ticket.room);
+        if let Some(old) = replaces {
+            self.take_away(old, LeaveReason::Replaced, media);
         }
         self.whereabouts.insert(id, (room_id, number));
+        self.tell_presence(RoomChange::Entered, &participant);
+        let Some(room) = self.rooms.get_mut(&room_id) else { return id };
+        let mut world = world!(self, media);
         room.admit(number, participant, &mut world);
         room.settle(&mut world);
+        self.tell_breakouts(self.main_of(room_id));
         id
     }
 
@@ -142,33 +233,48 @@ impl Rooms {
         }
         match room.and_then(|room| self.rooms.get(&room)) {
             None if self.rooms() >= self.limits.rooms_max => Err(Refusal::new(ErrorCode::Full, "the server has no room for another room")),
-            Some(room) if room.len() >= self.limits.participants_per_room_max => Err(Refusal::new(ErrorCode::Full, "the room is full")),
+            Some(room) if self.family_len(room.id) >= self.limits.participants_per_room_max => {
+                Err(Refusal::new(ErrorCode::Full, "the room is full"))
+            }
             _ => Ok(()),
         }
     }
 
     /// The reply to `join`, once the client can be told.
     pub fn tell_joined(&mut self, participant: ParticipantId, request: u64, media: &dyn Media) {
+        if self.is_held(participant) {
+            return self.tell_waiting(participant, request);
+        }
+        self.tell_entered(participant, Some(request), media);
+    }
+
+    fn tell_entered(&mut self, participant: ParticipantId, request: Option<u64>, media: &dyn Media) {
         let Some((room_id, number)) = self.whereabouts.get(&participant).copied() else { return };
+        let breakouts = self.breakouts_info(self.main_of(room_id));
         let Some(room) = self.rooms.get(&room_id) else { return };
-        let Some(own) = room.participant(number) else { return };
-        let message = ServerMessage::Joined {
-            id: request,
-            room: room.name.clone(),
-            you: own.you(),
-            participants: room.people().filter(|p| p.id != participant && p.visible()).map(Participant::info).collect(),
-            ice_servers: media.ice_servers(&own.ticket.identity).into_iter().map(IceServerInfo::from).collect(),
-            data: DataLimits { bytes_max: self.limits.data_bytes_max, lossy_bytes_max: self.limits.data_lossy_bytes_max },
-            negotiate: own.waiting.into(),
-        };
-        let speakers = room.speakers();
-        let to = vec![participant];
-        self.outputs.push(Output::Tell { to: to.clone(), message });
-        self.outputs.extend(speakers.map(|message| Output::Tell { to, message }));
+        let Some(mut entered) = room.entered(number, &world!(self, media)) else { return };
+        entered.state.breakouts = breakouts;
+        let (entered, speakers) = (Box::new(entered), room.speakers());
+        self.tell(
+            participant,
+            match request {
+                Some(id) => ServerMessage::Joined { id, entered },
+                None => ServerMessage::Admitted { entered },
+            },
+        );
+        if let Some(speakers) = speakers {
+            self.tell(participant, speakers);
+        }
     }
 
     /// A request of someone who has joined. Its reply is among the outputs.
     pub fn handle_request(&mut self, participant: ParticipantId, id: u64, request: Request, media: &dyn Media) {
+        if self.calls.is_presence(participant) {
+            return self.handle_presence(participant, id, request);
+        }
+        if self.is_held(participant) && !matches!(request, Request::Leave | Request::Ping) {
+            return self.tell_refusal(participant, id, Self::refuse_waiting());
+        }
         let reply = match request {
             Request::Join { .. } => Err(Refusal::new(ErrorCode::AlreadyJoined, "this connection has joined already")),
             Request::Offer { sdp, tracks } => {
@@ -199,6 +305,21 @@ impl Rooms {
             Request::SendData { data } => {
                 self.with_room(participant, media, |room, n, w| room.send_data(Some(n), data, w)).map(|()| ok(id))
             }
+            Request::Moderate(Moderation::EndRoom) => self.end_by(participant, media).map(|()| {
+                self.tell(participant, ServerMessage::Ok { id });
+                self.leave(participant, LeaveReason::RoomEnded, media);
+                None
+            }),
+            Request::Moderate(request) => self.moderate(participant, request, media).map(|()| ok(id)),
+            Request::Talk(request) => self.talk(participant, id, request, media),
+            Request::Poll(request) => self.poll(participant, id, request, media),
+            Request::Board(request) => self.board(participant, id, request, media),
+            Request::Breakout(request) => self.breakout(participant, request, media).map(|()| ok(id)),
+            Request::AudienceList { after, limit } => self
+                .with_room(participant, media, |room, n, _| room.audience_list(n, after, limit))
+                .map(|(people, next)| Some(ServerMessage::AudienceList { id, people, next })),
+            Request::Call(request) => self.call_from_room(participant, id, request).map(Some),
+            Request::Hello | Request::Resume => Err(Refusal::new(ErrorCode::AlreadyJoined, "this connection has joined already")),
             Request::Leave => {
                 self.tell(participant, ServerMessage::Ok { id });
                 self.leave(participant, LeaveReason::Left, media);
@@ -209,10 +330,7 @@ impl Rooms {
         match reply {
             Ok(None) => {}
             Ok(Some(message)) => self.tell(participant, message),
-            Err(Refusal { code, message, field }) => {
-                let field = field.map(str::to_owned);
-                self.tell(participant, ServerMessage::Error { id: Some(id), code, message, field });
-            }
+            Err(refusal) => self.tell_refusal(participant, id, refusal),
         }
         self.settle(participant, media);
     }
@@ -221,7 +339,12 @@ impl Rooms {
     pub fn send_data(&mut self, room: &str, data: DataRequest, media: &dyn Media) -> Result<(), Refusal> {
         let found = self.by_name.get(room).and_then(|room| self.rooms.get(room));
         let room = found.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "no such room"))?;
-        room.send_data(None, data, &mut World { limits: &self.limits, media, outputs: &mut self.outputs })
+        room.send_data(None, data, &mut world!(self, media))
+    }
+
+    fn tell_refusal(&mut self, participant: ParticipantId, id: u64, refusal: Refusal) {
+        let Refusal { code, message, field } = refusal;
+        self.tell(participant, ServerMessage::Error { id: Some(id), code, message, field: field.map(str::to_owned) });
     }
 
     /// An offer from the WebSocket (with a request's id) or from WHIP or WHEP; returns the answer's SDP.
@@ -253,17 +376,48 @@ impl Rooms {
 
     /// Someone goes, for whatever reason. Nothing happens if it is gone already.
     pub fn leave(&mut self, participant: ParticipantId, reason: LeaveReason, media: &dyn Media) {
-        let Some((room_id, number)) = self.whereabouts.remove(&participant) else { return };
-        let Some(room) = self.rooms.get_mut(&room_id) else { return };
-        let mut world = World { limits: &self.limits, media, outputs: &mut self.outputs };
-        room.remove(number, reason, &mut world);
+        if self.let_go(participant, reason, media) || self.close_presence(participant, reason) {
+            return;
+        }
+        if let Some(room) = self.take_away(participant, reason, media) {
+            self.tell_breakouts(self.main_of(room));
+            self.drop_if_idle(room, media);
+        }
+    }
+
+    /// Takes someone out of its room, which stays, though perhaps nobody is in it.
+    fn take_away(&mut self, participant: ParticipantId, reason: LeaveReason, media: &dyn Media) -> Option<RoomId> {
+        let (room_id, number) = self.whereabouts.remove(&participant)?;
+        let room = self.rooms.get_mut(&room_id)?;
+        let mut world = world!(self, media);
+        let gone = room.remove(number, reason, &mut world);
         room.settle(&mut world);
-        if room.is_empty() {
-            let name = std::mem::take(&mut room.name);
-            self.rooms.remove(&room_id);
-            self.by_name.remove(&name);
+        if let Some(gone) = gone {
+            self.by_resume.remove(&gone.resume);
+            self.tell_presence(RoomChange::Left, &gone);
         }
         self.outputs.push(Output::Ended { participant, reason });
+        Some(room_id)
+    }
+
+    /// A room in which, and in whose breakouts, nobody is any more is gone.
+    fn drop_if_idle(&mut self, room_id: RoomId, media: &dyn Media) {
+        let main = self.main_of(room_id);
+        let family = self.family(main);
+        if family.iter().any(|room| self.rooms.get(room).is_some_and(|room| !room.is_empty())) {
+            return;
+        }
+        self.forget_breakouts(main);
+        for id in family {
+            let Some(room) = self.rooms.remove(&id) else { continue };
+            room.forget_times(&mut world!(self, media));
+            if id == main {
+                self.by_name.remove(&room.name);
+                self.tell_watchers(RoomChange::Emptied, &room.name, None);
+                self.tell_watchers(RoomChange::Ended, &room.name, None);
+                self.end_calls_of(&room.name);
+            }
+        }
     }
 
     pub fn close_all(&mut self, media: &dyn Media) {
@@ -271,8 +425,18 @@ impl Rooms {
             media.close(participant);
             self.outputs.push(Output::Ended { participant, reason: LeaveReason::ServerClosing });
         }
+        for (participant, _) in self.held.drain() {
+            self.outputs.push(Output::Ended { participant, reason: LeaveReason::ServerClosing });
+        }
+        for participant in self.calls.presences() {
+            self.outputs.push(Output::Ended { participant, reason: LeaveReason::ServerClosing });
+        }
+        self.calls = Calls::default();
         self.rooms.clear();
+        self.breakouts.clear();
         self.by_name.clear();
+        self.by_resume.clear();
+        self.deadlines = Deadlines::default();
     }
 
     pub fn handle_media_event(&mut self, event: MediaEvent, media: &dyn Media) {
@@ -292,7 +456,7 @@ impl Rooms {
             }
             MediaEvent::Speakers { room, speakers } => {
                 let Some(room) = self.rooms.get_mut(&room) else { return };
-                room.handle_speakers(speakers, &mut World { limits: &self.limits, media, outputs: &mut self.outputs });
+                room.handle_speakers(speakers, &mut world!(self, media));
             }
             MediaEvent::DataChannels { participant, open } => {
                 self.in_room(participant, media, |room, n, _| room.handle_data_channels(n, open));
@@ -319,7 +483,7 @@ impl Rooms {
         let place = self.whereabouts.get(&participant).copied();
         let room = place.and_then(|(room, number)| Some((self.rooms.get_mut(&room)?, number)));
         let Some((room, number)) = room else { return Err(Refusal::new(ErrorCode::NotJoined, "not in a room")) };
-        act(room, number, &mut World { limits: &self.limits, media, outputs: &mut self.outputs })
+        act(room, number, &mut world!(self, media))
     }
 
     fn in_room(&mut self, participant: ParticipantId, media: &dyn Media, act: impl FnOnce(&mut Room, JoinNumber, &mut World)) {
@@ -336,6 +500,18 @@ impl Rooms {
     fn tell(&mut self, to: ParticipantId, message: ServerMessage) {
         self.outputs.push(Output::Tell { to: vec![to], message });
     }
+}
+
+/// Whether a room lets someone in.
+fn check_door(room: &Room, ticket: &Ticket) -> Result<(), Refusal> {
+    if room.is_banned(&ticket.identity) {
+        return Err(Refusal::new(ErrorCode::Banned, "this identity was banned from the room"));
+    }
+    // Who is in it already comes in again, as after a refresh.
+    if room.settings.locked && !ticket.admin && room.holder(&ticket.identity).is_none() {
+        return Err(Refusal::new(ErrorCode::Locked, "the room is locked"));
+    }
+    Ok(())
 }
 
 fn ok(id: u64) -> Option<ServerMessage> {

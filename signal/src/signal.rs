@@ -1,24 +1,26 @@
 //! The door of the crate: the rules behind one lock, and a way out to every client.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::ws::Utf8Bytes;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use foldhash::fast::RandomState;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::media::{Media, MediaEvent, ParticipantId};
-use crate::message::{DataRequest, ErrorCode, LeaveReason, Request, ServerMessage};
+use crate::message::{ChatInfo, DataRequest, ErrorCode, LeaveReason, Request, ServerMessage};
 use crate::people::Ticket;
 use crate::problem::Problem;
+use crate::record::Record;
 use crate::room::{Output, Refusal};
 use crate::rooms::Rooms;
+use crate::time::Now;
 use crate::token::{Claims, VideoGrant};
 use crate::{api, http, page, whip, ws};
 
@@ -47,12 +49,21 @@ struct Inner {
     config: Config,
     media: Arc<dyn Media>,
     state: Mutex<State>,
+    /// Who keeps what is worth keeping.
+    keeper: OnceLock<Keeper>,
+    /// The zero of the rules' time.
+    begun: Instant,
+    /// Something is due sooner than before.
+    sooner: Notify,
 }
+
+type Keeper = Box<dyn Fn(Record) + Send + Sync>;
 
 struct State {
     rooms: Rooms,
     /// Ways to WebSocket clients.
-    outlets: HashMap<ParticipantId, mpsc::Sender<Utf8Bytes>, RandomState>,
+    outlets: HashMap<ParticipantId, Outlet, RandomState>,
+    links_total: u64,
     /// What WHIP and WHEP made.
     resources: Resources,
     /// Bounds the offers that come through them.
@@ -61,6 +72,16 @@ struct State {
     connections: usize,
     random: fn(&mut [u8]),
 }
+
+/// The way to a client: that of its latest WebSocket.
+struct Outlet {
+    link: Link,
+    queue: mpsc::Sender<Utf8Bytes>,
+}
+
+/// Which WebSocket of a participant, unique in the process: one that came back may overtake the news that its old one is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link(u64);
 
 impl Signal {
     /// `media` must not call back into the `Signal` from within its methods: they are called under the rules' lock.
@@ -77,13 +98,48 @@ impl Signal {
         let state = State {
             rooms: Rooms::new(config.clone(), Box::new(draw)),
             outlets: HashMap::default(),
+            links_total: 0,
             resources: Resources::default(),
             offers: Bucket::new(config.whip.offers_per_s, config.whip.offers_burst, 0),
             started: Instant::now(),
             connections: 0,
             random,
         };
-        Self { inner: Arc::new(Inner { config, media, state: Mutex::new(state) }) }
+        let (begun, sooner, keeper) = (Instant::now(), Notify::new(), OnceLock::new());
+        Self { inner: Arc::new(Inner { config, media, state: Mutex::new(state), keeper, begun, sooner }) }
+    }
+
+    /// Who keeps what is worth keeping. Called under the rules' lock: it must not wait, nor call back into the `Signal`. To be told once,
+    /// before anybody comes in.
+    pub fn set_keeper(&self, keeper: impl Fn(Record) + Send + Sync + 'static) {
+        let _ = self.inner.keeper.set(Box::new(keeper));
+    }
+
+    /// What was said in a room when it was alive before, the oldest first.
+    pub fn restore_chat(&self, room: &str, messages: Vec<ChatInfo>) {
+        self.act(|state, media| state.rooms.restore_chat(room, messages, media));
+    }
+
+    /// Lets happen what time brings. Ends never: to be spawned once.
+    pub async fn keep_time(self) {
+        loop {
+            let next_ms = self.act(|state, _| state.rooms.next_ms());
+            let Some(next_ms) = next_ms else {
+                self.inner.sooner.notified().await;
+                continue;
+            };
+            let due = self.inner.begun + Duration::from_millis(next_ms);
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = self.inner.sooner.notified() => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        let mono_ms = u64::try_from(self.inner.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        Now { mono_ms, unix_ms }
     }
 
     /// `/`, `/page/…`, `/client/…`, `/ws`, `/whip/…`, `/whep/…`, `/resources/…`, and `/dev/token` when the configuration allows it.
@@ -132,9 +188,15 @@ impl Signal {
 
     /// Who asks, by a token in the `Authorization` header or (for WebSockets, where browsers can set no header) in the query.
     pub(crate) fn ticket(&self, headers: &HeaderMap, query_token: Option<&str>) -> Result<(Ticket, bool), Problem> {
+        let (ticket, grant) = self.ticket_and_grant(headers, query_token)?;
+        let may_join = grant.room_join && !grant.room.is_empty();
+        Ok((ticket, may_join))
+    }
+
+    pub(crate) fn ticket_and_grant(&self, headers: &HeaderMap, query_token: Option<&str>) -> Result<(Ticket, VideoGrant), Problem> {
         let claims = self.claims(bearer_token(headers).or(query_token))?;
-        let may_join = claims.video.room_join && !claims.video.room.is_empty();
-        Ok((Ticket::from(claims), may_join))
+        let grant = claims.video.clone();
+        Ok((Ticket::from(claims), grant))
     }
 
     /// What the token in the `Authorization` header grants.
@@ -162,10 +224,16 @@ impl Signal {
         })
     }
 
-    pub(crate) fn connection_closed(&self, participant: Option<ParticipantId>) {
+    /// `lost`: nobody has said that it ends, so it may come back.
+    pub(crate) fn connection_closed(&self, whose: Option<(ParticipantId, Link)>, lost: bool) {
         self.act(|state, media| {
             state.connections = state.connections.saturating_sub(1);
-            if let Some(participant) = participant {
+            let is_latest = |(participant, link): &(ParticipantId, Link)| state.outlets.get(participant).is_some_and(|it| it.link == *link);
+            let Some((participant, _)) = whose.filter(is_latest) else { return };
+            state.outlets.remove(&participant);
+            if lost {
+                state.rooms.lose(participant, media);
+            } else {
                 state.rooms.leave(participant, LeaveReason::Disconnected, media);
             }
         });
@@ -176,13 +244,43 @@ impl Signal {
         ticket: Ticket,
         auto_subscribe: bool,
         request: u64,
-        outlet: mpsc::Sender<Utf8Bytes>,
-    ) -> Result<ParticipantId, Refusal> {
+        queue: mpsc::Sender<Utf8Bytes>,
+    ) -> Result<(ParticipantId, Link), Refusal> {
         self.act(|state, media| {
             let participant = state.rooms.join(ticket, auto_subscribe, media)?;
-            state.outlets.insert(participant, outlet);
+            let link = state.connect(participant, queue);
             state.rooms.tell_joined(participant, request, media);
-            Ok(participant)
+            Ok((participant, link))
+        })
+    }
+
+    /// Somebody is there, in no room.
+    pub(crate) fn attend(&self, ticket: &Ticket, may_list: bool, request: u64, queue: mpsc::Sender<Utf8Bytes>) -> (ParticipantId, Link) {
+        self.act(|state, _| {
+            let id = state.rooms.attend(ticket, may_list);
+            let link = state.connect(id, queue);
+            state.rooms.tell_welcome(id, request);
+            (id, link)
+        })
+    }
+
+    pub(crate) fn ticket_by_call(&self, ticket: Ticket, room: &str) -> Result<Ticket, Refusal> {
+        self.look(|rooms| rooms.ticket_by_call(ticket, room))
+    }
+
+    /// Whether somebody may come back with this secret.
+    pub(crate) fn may_return(&self, resume: &str) -> bool {
+        self.look(|rooms| rooms.returning(resume).is_some())
+    }
+
+    /// Another WebSocket for who has this secret; what the old one had still to say is not said any more.
+    pub(crate) fn resume(&self, resume: &str, request: u64, queue: mpsc::Sender<Utf8Bytes>) -> Result<(ParticipantId, Link), Refusal> {
+        self.act(|state, media| {
+            let gone = || Refusal::new(ErrorCode::NotFound, "it is too late to resume: join again");
+            let participant = state.rooms.returning(resume).ok_or_else(gone)?;
+            let link = state.connect(participant, queue);
+            state.rooms.resume(participant, request, media);
+            Ok((participant, link))
         })
     }
 
@@ -202,15 +300,22 @@ impl Signal {
     fn act<T>(&self, act: impl FnOnce(&mut State, &dyn Media) -> T) -> T {
         // A panic elsewhere must not take every later call with it.
         let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before_ms = state.rooms.next_ms();
+        state.rooms.handle_time(self.now(), &*self.inner.media);
         let outcome = act(&mut state, &*self.inner.media);
-        state.dispatch(&*self.inner.media);
+        state.dispatch(&*self.inner.media, self.inner.keeper.get());
+        let next_ms = state.rooms.next_ms();
+        drop(state);
+        if next_ms.is_some_and(|next_ms| before_ms.is_none_or(|before_ms| next_ms < before_ms)) {
+            self.inner.sooner.notify_one();
+        }
         outcome
     }
 }
 
 impl State {
     /// Carries outputs out until there are none. Terminates: whoever is too slow leaves, once.
-    fn dispatch(&mut self, media: &dyn Media) {
+    fn dispatch(&mut self, media: &dyn Media, keeper: Option<&Keeper>) {
         loop {
             let outputs = self.rooms.take_outputs();
             if outputs.is_empty() {
@@ -222,6 +327,11 @@ impl State {
                     Output::Tell { to, message } => self.tell(&to, &message, &mut slow),
                     Output::Hint { to, message } => self.hint(&to, &message),
                     Output::Ended { participant, reason } => self.end(participant, reason),
+                    Output::Record(record) => {
+                        if let Some(keep) = keeper {
+                            keep(*record);
+                        }
+                    }
                 }
             }
             for participant in slow {
@@ -234,7 +344,7 @@ impl State {
         let Some(text) = text(message) else { return };
         for participant in to {
             let Some(outlet) = self.outlets.get(participant) else { continue };
-            if outlet.try_send(text.clone()).is_err() {
+            if outlet.queue.try_send(text.clone()).is_err() {
                 slow.push(*participant);
             }
         }
@@ -244,9 +354,9 @@ impl State {
     fn hint(&self, to: &[ParticipantId], message: &ServerMessage) {
         let Some(text) = text(message) else { return };
         for outlet in to.iter().filter_map(|participant| self.outlets.get(participant)) {
-            if outlet.capacity() > outlet.max_capacity() / 2 {
+            if outlet.queue.capacity() > outlet.queue.max_capacity() / 2 {
                 // Between the look and now only we put something in.
-                let _ = outlet.try_send(text.clone());
+                let _ = outlet.queue.try_send(text.clone());
             }
         }
     }
@@ -256,9 +366,16 @@ impl State {
         if let Some(outlet) = self.outlets.remove(&participant) {
             let message = ServerMessage::Closed { reason, message: reason.text().to_owned() };
             // A full queue is why it ends, or its end is known anyway.
-            let _ = text(&message).map(|text| outlet.try_send(text));
+            let _ = text(&message).map(|text| outlet.queue.try_send(text));
         }
         self.resources.remove(participant);
+    }
+
+    fn connect(&mut self, participant: ParticipantId, queue: mpsc::Sender<Utf8Bytes>) -> Link {
+        self.links_total += 1;
+        let link = Link(self.links_total);
+        self.outlets.insert(participant, Outlet { link, queue });
+        link
     }
 
     fn random_hex<const BYTES: usize>(&self) -> String {

@@ -222,6 +222,20 @@ impl Media for FakeMedia {
         Ok(())
     }
 
+    fn grant(&self, participant: ParticipantId, may_publish: bool, may_subscribe: bool) {
+        let mut state = self.state();
+        let person = state.people.get_mut(&participant).expect("it is there");
+        (person.may_publish, person.may_subscribe) = (may_publish, may_subscribe);
+    }
+
+    fn move_to(&self, participant: ParticipantId, _: RoomId, sources: &[Source]) -> Result<Vec<Placement>, MediaError> {
+        if let Some(person) = self.state().people.get_mut(&participant) {
+            person.wanted.clear();
+            person.preferences.clear();
+        }
+        sources.iter().map(|source| self.subscribe(participant, *source)).collect()
+    }
+
     fn close(&self, participant: ParticipantId) {
         self.state().people.remove(&participant).expect("closed once, and open before");
     }

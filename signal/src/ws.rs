@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Query, State};
 use axum::http::header::UPGRADE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -21,7 +21,8 @@ use crate::media::ParticipantId;
 use crate::message::{self, Bounds, ErrorCode, LeaveReason, Request, SUBPROTOCOL, ServerMessage, Unreadable};
 use crate::people::Ticket;
 use crate::problem::Problem;
-use crate::signal::{Signal, text};
+use crate::room::Refusal;
+use crate::signal::{Link, Signal, text};
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,19 @@ pub fn routes() -> Router<Signal> {
 #[derive(Deserialize)]
 struct Parameters {
     token: Option<String>,
+    resume: Option<String>,
+}
+
+/// With what a WebSocket was opened, and so how it may begin.
+enum Opening {
+    Join(Ticket),
+    /// With the secret of someone who is in a room already.
+    Resume(String),
+    /// To be reachable without being in a room, or to come into the room of a call.
+    Presence {
+        ticket: Ticket,
+        may_list: bool,
+    },
 }
 
 /// Without an upgrade it answers as it would have with one, so that a browser, which learns nothing of why a WebSocket was refused, can ask.
@@ -47,10 +61,7 @@ async fn upgrade(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let (ticket, may_join) = signal.ticket(&headers, parameters.token.as_deref())?;
-    if !may_join {
-        return Err(Problem::forbidden("the token does not grant roomJoin for a room"));
-    }
+    let opening = opening(&signal, &headers, parameters)?;
     let Ok(upgrade) = upgrade else {
         let problem = Problem::new(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket, subprotocol pointsman.v1");
         let mut response = problem.into_response();
@@ -67,21 +78,34 @@ async fn upgrade(
     signal.connection_opened()?;
     let on_failure = signal.clone();
     Ok(upgrade
-        .on_failed_upgrade(move |_| on_failure.connection_closed(None))
-        .on_upgrade(move |socket| Connection::new(signal, socket, ticket).run()))
+        .on_failed_upgrade(move |_| on_failure.connection_closed(None, false))
+        .on_upgrade(move |socket| Connection::new(signal, socket, opening).run()))
+}
+
+fn opening(signal: &Signal, headers: &HeaderMap, parameters: Parameters) -> Result<Opening, Problem> {
+    let Parameters { token, resume } = parameters;
+    if let Some(resume) = resume {
+        let may_return = signal.may_return(&resume);
+        return if may_return { Ok(Opening::Resume(resume)) } else { Err(Problem::too_late()) };
+    }
+    let (ticket, grant) = signal.ticket_and_grant(headers, token.as_deref())?;
+    if !grant.room_join {
+        return Err(Problem::forbidden("the token does not grant roomJoin"));
+    }
+    Ok(if ticket.room.is_empty() { Opening::Presence { ticket, may_list: grant.room_list } } else { Opening::Join(ticket) })
 }
 
 struct Connection {
     signal: Signal,
     socket: WebSocket,
-    ticket: Ticket,
+    opening: Opening,
     bounds: Bounds,
     bucket: Bucket,
     /// Of messages for others, in bytes: it slows and drops nobody.
     data_bucket: Bucket,
     opened: Instant,
     heard: Instant,
-    participant: Option<ParticipantId>,
+    participant: Option<(ParticipantId, Link)>,
     /// Where the rules put what this client must be told; `outlet` is theirs from `join` on.
     queue: mpsc::Receiver<Utf8Bytes>,
     outlet: Option<mpsc::Sender<Utf8Bytes>>,
@@ -89,14 +113,16 @@ struct Connection {
 
 /// Why the loop ends.
 enum End {
-    /// The socket is gone, or it was told already.
+    /// The client said so, or was told already.
     Silent,
+    /// The socket is gone, and nobody said why.
+    Lost,
     /// The client is told.
     Because(LeaveReason),
 }
 
 impl Connection {
-    fn new(signal: Signal, socket: WebSocket, ticket: Ticket) -> Self {
+    fn new(signal: Signal, socket: WebSocket, opening: Opening) -> Self {
         let config = signal.config();
         let (outlet, queue) = mpsc::channel(config.out_queue_max);
         Self {
@@ -109,7 +135,7 @@ impl Connection {
             outlet: Some(outlet),
             signal,
             socket,
-            ticket,
+            opening,
             queue,
         }
     }
@@ -117,7 +143,7 @@ impl Connection {
     async fn run(mut self) {
         let end = self.talk().await;
         if let End::Because(reason) = end {
-            if let Some(participant) = self.participant {
+            if let Some((participant, _)) = self.participant {
                 self.signal.leave(participant, reason); // queues `closed`
                 let _ = self.drain().await;
             } else {
@@ -127,7 +153,7 @@ impl Connection {
         }
         let frame = CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::from_static("") };
         let _ = timeout(SEND_TIMEOUT, self.socket.send(Message::Close(Some(frame)))).await;
-        self.signal.connection_closed(self.participant);
+        self.signal.connection_closed(self.participant, matches!(end, End::Lost));
         // RFC 6455 section 7.1.1: the client's Close comes, too. To hang up on what it still says would take our last words from it.
         let _ = timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = self.socket.recv().await {} }).await;
     }
@@ -141,7 +167,7 @@ impl Connection {
             let end = tokio::select! {
                 received = self.socket.recv() => match received {
                     Some(Ok(message)) => self.handle_frame(message).await,
-                    Some(Err(_)) | None => Some(End::Silent),
+                    Some(Err(_)) | None => Some(End::Lost),
                 },
                 queued = self.queue.recv() => match queued {
                     Some(text) => self.send(Message::Text(text)).await.err(),
@@ -149,7 +175,7 @@ impl Connection {
                 },
                 _ = ping.tick() => {
                     if self.heard.elapsed() > ping_interval * 2 + SEND_TIMEOUT {
-                        Some(End::Because(LeaveReason::Disconnected))
+                        Some(End::Lost)
                     } else {
                         self.send(Message::Ping(Default::default())).await.err()
                     }
@@ -181,7 +207,7 @@ impl Connection {
                 self.say_error(unreadable).await
             }
             Message::Ping(_) | Message::Pong(_) => None,
-            Message::Close(_) => Some(End::Silent),
+            Message::Close(frame) => Some(if is_farewell(frame.as_ref()) { End::Silent } else { End::Lost }),
         }
     }
 
@@ -199,17 +225,14 @@ impl Connection {
         {
             sleep(Duration::from_millis(ms)).await;
         }
-        if let Some(participant) = self.participant {
+        if let Some((participant, _)) = self.participant {
             self.signal.request(participant, id, request);
             return None;
         }
         match request {
-            Request::Join { auto_subscribe: _, room: Some(room) } if room != self.ticket.room => {
-                let (code, field) = (ErrorCode::Forbidden, Some("room".to_owned()));
-                let message = "the token is for another room".to_owned();
-                self.say_error(Unreadable { id: Some(id), code, field, message }).await
-            }
-            Request::Join { auto_subscribe, room: _ } => self.join(id, auto_subscribe).await,
+            Request::Join { auto_subscribe, room } => self.join(id, auto_subscribe, room).await,
+            Request::Resume => self.resume(id).await,
+            Request::Hello => self.attend(id).await,
             Request::Ping => self.say(&ServerMessage::Pong { id }).await,
             Request::Offer { .. }
             | Request::Candidate { .. }
@@ -220,27 +243,61 @@ impl Connection {
             | Request::Prefer { .. }
             | Request::Mute { .. }
             | Request::SendData { .. }
-            | Request::Leave => {
-                let message = "join comes first".to_owned();
-                self.say_error(Unreadable { id: Some(id), code: ErrorCode::NotJoined, field: None, message }).await
-            }
+            | Request::Moderate(_)
+            | Request::Talk(_)
+            | Request::Poll(_)
+            | Request::Board(_)
+            | Request::Breakout(_)
+            | Request::AudienceList { .. }
+            | Request::Call(_)
+            | Request::Leave => self.refuse(id, Refusal::new(ErrorCode::NotJoined, "join comes first")).await,
         }
     }
 
     /// A refused join may be tried again, until the time to join is over.
-    async fn join(&mut self, id: u64, auto_subscribe: bool) -> Option<End> {
+    async fn join(&mut self, id: u64, auto_subscribe: bool, room: Option<String>) -> Option<End> {
+        let ticket = match (&self.opening, room) {
+            (Opening::Join(ticket), room) if room.as_ref().is_none_or(|room| *room == ticket.room) => Ok(ticket.clone()),
+            (Opening::Presence { ticket, .. }, Some(room)) => self.signal.ticket_by_call(ticket.clone(), &room),
+            (Opening::Join(_), _) => Err(Refusal::new(ErrorCode::Forbidden, "the token is for another room").of("room")),
+            (Opening::Presence { .. }, None) => Err(Refusal::new(ErrorCode::Forbidden, "the token is for no room").of("room")),
+            (Opening::Resume(_), _) => Err(Refusal::new(ErrorCode::Forbidden, "this connection was opened to resume")),
+        };
         let outlet = self.outlet.clone()?;
-        match self.signal.join(self.ticket.clone(), auto_subscribe, id, outlet) {
+        let joined = ticket.and_then(|ticket| self.signal.join(ticket, auto_subscribe, id, outlet));
+        self.begin(id, joined).await
+    }
+
+    async fn attend(&mut self, id: u64) -> Option<End> {
+        let Opening::Presence { ticket, may_list } = &self.opening else {
+            return self.refuse(id, Refusal::new(ErrorCode::Forbidden, "only with a token of roomJoin and no room")).await;
+        };
+        let attended = self.signal.attend(ticket, *may_list, id, self.outlet.clone()?);
+        self.begin(id, Ok(attended)).await
+    }
+
+    async fn resume(&mut self, id: u64) -> Option<End> {
+        let Opening::Resume(resume) = &self.opening else {
+            return self.refuse(id, Refusal::new(ErrorCode::Forbidden, "this connection was not opened to resume")).await;
+        };
+        let resumed = self.signal.resume(resume, id, self.outlet.clone()?);
+        self.begin(id, resumed).await
+    }
+
+    async fn begin(&mut self, id: u64, begun: Result<(ParticipantId, Link), Refusal>) -> Option<End> {
+        match begun {
             Ok(participant) => {
                 self.participant = Some(participant);
                 self.outlet = None;
                 None
             }
-            Err(refusal) => {
-                let field = refusal.field.map(str::to_owned);
-                self.say_error(Unreadable { id: Some(id), code: refusal.code, field, message: refusal.message }).await
-            }
+            Err(refusal) => self.refuse(id, refusal).await,
         }
+    }
+
+    async fn refuse(&mut self, id: u64, refusal: Refusal) -> Option<End> {
+        let Refusal { code, message, field } = refusal;
+        self.say_error(Unreadable { id: Some(id), code, field: field.map(str::to_owned), message }).await
     }
 
     async fn say_error(&mut self, unreadable: Unreadable) -> Option<End> {
@@ -255,7 +312,7 @@ impl Connection {
     async fn send(&mut self, message: Message) -> Result<(), End> {
         match timeout(SEND_TIMEOUT, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Silent),
+            Ok(Err(_)) | Err(_) => Err(End::Lost),
         }
     }
 
@@ -265,4 +322,11 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Whether a Close says that its sender wants no more: normal, going away, or nothing in particular (RFC 6455 section 7.4.1). Other codes come from
+/// trouble on the way, and from clients that mean to come back.
+fn is_farewell(frame: Option<&CloseFrame>) -> bool {
+    const ENDS: [CloseCode; 3] = [close_code::NORMAL, close_code::AWAY, close_code::STATUS];
+    frame.is_none_or(|frame| ENDS.contains(&frame.code))
 }

@@ -549,6 +549,7 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
         ping_interval_s,
         connections_max,
         whip: _, // from [whip]
+        room,
     } = signal;
     section.number("rooms_max", rooms_max, 1..=TABLE_MAX);
     section.number("participants_max", participants_max, 1..=TABLE_MAX);
@@ -571,6 +572,47 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
     section.number("join_timeout_s", join_timeout_s, 1..=300);
     section.number("ping_interval_s", ping_interval_s, 1..=300);
     section.number("connections_max", connections_max, 1..=TABLE_MAX);
+    signal_room(section, room);
+}
+
+/// What people do in a room.
+fn signal_room(section: &mut Section<'_, '_>, room: &mut pointsman_signal::RoomConfig) {
+    let pointsman_signal::RoomConfig {
+        resume_grace_s,
+        waiting_room,
+        waiting_max,
+        bans_max,
+        standings_max,
+        chat_bytes_max,
+        chat_history_max,
+        hands_max,
+        polls_max,
+        poll_text_bytes_max,
+        boards_max,
+        strokes_max,
+        board_coordinates_max,
+        breakouts_max,
+        ring_timeout_s,
+        calls_max,
+        calls_per_identity_max,
+    } = room;
+    section.number("resume_grace_s", resume_grace_s, 0..=600);
+    section.set("waiting_room", waiting_room);
+    section.number("waiting_max", waiting_max, 1..=TABLE_MAX);
+    section.number("bans_max", bans_max, 1..=TABLE_MAX);
+    section.number("standings_max", standings_max, 1..=TABLE_MAX);
+    section.number("chat_bytes_max", chat_bytes_max, 1..=65_536);
+    section.number("chat_history_max", chat_history_max, 1..=TABLE_MAX);
+    section.number("hands_max", hands_max, 1..=TABLE_MAX);
+    section.number("polls_max", polls_max, 1..=10_000);
+    section.number("poll_text_bytes_max", poll_text_bytes_max, 1..=65_536);
+    section.number("boards_max", boards_max, 1..=1_024);
+    section.number("strokes_max", strokes_max, 1..=TABLE_MAX);
+    section.number("board_coordinates_max", board_coordinates_max, 2..=TABLE_MAX);
+    section.number("breakouts_max", breakouts_max, 1..=1_024);
+    section.number("ring_timeout_s", ring_timeout_s, 1..=600);
+    section.number("calls_max", calls_max, 1..=TABLE_MAX);
+    section.number("calls_per_identity_max", calls_per_identity_max, 1..=TABLE_MAX);
 }
 
 pub(super) fn whip(section: &mut Section<'_, '_>, whip: &mut pointsman_signal::WhipConfig) {

@@ -198,23 +198,11 @@ impl<S: Shards> Media for Negotiations<S> {
     fn subscribe(&self, participant: ParticipantId, source: Source) -> Result<Placement, MediaError> {
         let mut state = self.lock();
         let negotiation = state.participants.get_mut(&participant.0).ok_or(MediaError::UnknownParticipant)?;
-        let kind = match source.kind {
-            Kind::Audio => sfu::Kind::Audio,
-            Kind::Video => sfu::Kind::Video,
-        };
-        let source =
-            sfu::Source { publication: sfu::PublicationId(source.publication.0), publisher: sfu::ParticipantId(source.publisher.0) };
-        let placement = negotiation.subscribe(source, kind).map_err(|error| match error {
-            SubscribeError::NotGranted => MediaError::Unacceptable { reason: error.to_string() },
-            SubscribeError::Full => MediaError::Busy,
-        })?;
-        match placement {
-            sfu::Placement::Placed { mid } => {
-                self.tell(&mut state, participant.0);
-                Ok(Placement::Placed { mid })
-            }
-            sfu::Placement::Waiting => Ok(Placement::Waiting(waiting(negotiation))),
+        let placement = place(negotiation, source)?;
+        if matches!(placement, Placement::Placed { .. }) {
+            self.tell(&mut state, participant.0);
         }
+        Ok(placement)
     }
 
     fn unsubscribe(&self, participant: ParticipantId, publication: PublicationId) {
@@ -248,6 +236,22 @@ impl<S: Shards> Media for Negotiations<S> {
         self.shards.send_to_all(Command::Data(delivery)).map_err(|Busy| MediaError::Busy)
     }
 
+    fn grant(&self, participant: ParticipantId, may_publish: bool, may_subscribe: bool) {
+        // The shards know of what there is: it changes with the next offer, and with `set_muted` and `unsubscribe`.
+        if let Some(negotiation) = self.lock().participants.get_mut(&participant.0) {
+            negotiation.grant(may_publish, may_subscribe);
+        }
+    }
+
+    fn move_to(&self, participant: ParticipantId, room: RoomId, sources: &[Source]) -> Result<Vec<Placement>, MediaError> {
+        let mut state = self.lock();
+        let negotiation = state.participants.get_mut(&participant.0).ok_or(MediaError::UnknownParticipant)?;
+        negotiation.enter(sfu::RoomId(room.0));
+        let placements = sources.iter().map(|source| place(negotiation, *source)).collect();
+        self.tell(&mut state, participant.0);
+        placements
+    }
+
     fn close(&self, participant: ParticipantId) {
         let mut state = self.lock();
         if state.participants.remove(&participant.0).is_some_and(|negotiation| negotiation.is_established()) {
@@ -264,6 +268,23 @@ impl<S: Shards> Media for Negotiations<S> {
 
 /// Messages that wait in the shards' mailboxes and behind them, in bytes.
 const DATA_BYTES_MAX: usize = 32 << 20;
+
+/// Wants a source; where it went.
+fn place(negotiation: &mut Negotiation, source: Source) -> Result<Placement, MediaError> {
+    let kind = match source.kind {
+        Kind::Audio => sfu::Kind::Audio,
+        Kind::Video => sfu::Kind::Video,
+    };
+    let source = sfu::Source { publication: sfu::PublicationId(source.publication.0), publisher: sfu::ParticipantId(source.publisher.0) };
+    let placement = negotiation.subscribe(source, kind).map_err(|error| match error {
+        SubscribeError::NotGranted => MediaError::Unacceptable { reason: error.to_string() },
+        SubscribeError::Full => MediaError::Busy,
+    })?;
+    Ok(match placement {
+        sfu::Placement::Placed { mid } => Placement::Placed { mid },
+        sfu::Placement::Waiting => Placement::Waiting(waiting(negotiation)),
+    })
+}
 
 fn waiting(negotiation: &Negotiation) -> Waiting {
     let sfu::Waiting { audio, video } = negotiation.waiting();

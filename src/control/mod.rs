@@ -192,6 +192,7 @@ impl Server<'_> {
         let serving = Arc::new(self.serving(&health, &counters, closing));
         let users = Users::start(&self.config.turn.database, &self.config.turn.server.realm, self.engine.mailboxes(), &counters.users);
         tokio::spawn(follow(events, self.signal.clone(), Arc::clone(&self.negotiations), users, Arc::clone(&self.finished)));
+        tokio::spawn(self.signal.clone().keep_time());
         tokio::spawn(health::watch(Arc::clone(&health), self.engine.snapshots()));
         for listener in listeners {
             tracing::info!(address = %listener.address, listener = listener.kind.key(), "listening");

@@ -8,9 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{DataContent, DataRequest, ErrorCode, LAYER_MAX, Request, Track, TrackSource, Wish};
-use crate::media::DataMessage;
-use crate::media::PublicationId;
+use crate::media::{DataMessage, ParticipantId, PublicationId};
 use crate::token::{IDENTITY_BYTES_MAX, ROOM_BYTES_MAX};
+
+mod beyond;
+mod moderation;
+mod talk;
 
 /// How long things may be, in bytes (`tracks_max`: items).
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,12 @@ pub struct Bounds {
     pub data_lossy_bytes_max: usize,
     pub data_topic_bytes_max: usize,
     pub data_recipients_max: usize,
+    pub chat_bytes_max: usize,
+    pub breakouts_max: usize,
+    /// Participants named in one request.
+    pub people_max: usize,
+    /// Question and options.
+    pub poll_text_bytes_max: usize,
 }
 
 const MID_BYTES_MAX: usize = 64;
@@ -89,9 +98,16 @@ fn request(kind: &str, fields: &Fields, bounds: &Bounds) -> Result<Option<Reques
         "prefer" => Request::Prefer { publication: fields.publication()?, wish: wish(fields)? },
         "mute" => Request::Mute { publication: fields.publication()?, muted: fields.bool("muted")? },
         "send_data" => Request::SendData { data: data(fields, bounds)? },
+        "resume" => Request::Resume,
         "leave" => Request::Leave,
         "ping" => Request::Ping,
-        _ => return Ok(None),
+        _ => match moderation::request(kind, fields)? {
+            Some(request) => Request::Moderate(request),
+            None => match talk::request(kind, fields, bounds)? {
+                Some(request) => request,
+                None => return beyond::request(kind, fields, bounds),
+            },
+        },
     }))
 }
 
@@ -172,15 +188,15 @@ fn wish(fields: &Fields) -> Result<Wish, Wrong> {
 fn track(fields: &Fields, bounds: &Bounds) -> Result<Track, Wrong> {
     Ok(Track {
         mid: fields.text("mid", MID_BYTES_MAX)?,
-        source: match fields.optional("source") {
-            None => None,
-            Some(value) => {
-                Some(track_source(value).ok_or_else(|| fields.wrong("source", "must be camera, microphone, screen or screen_audio"))?)
-            }
-        },
+        source: source(fields)?,
         name: fields.text_or_empty("name", bounds.track_name_bytes_max)?,
         muted: fields.bool_or("muted", false)?,
     })
+}
+
+fn source(fields: &Fields) -> Result<Option<TrackSource>, Wrong> {
+    let wrong = || fields.wrong("source", "must be camera, microphone, screen or screen_audio");
+    fields.optional("source").map(|value| track_source(value).ok_or_else(wrong)).transpose()
 }
 
 fn track_source(value: &Value) -> Option<TrackSource> {
@@ -268,19 +284,41 @@ impl<'a> Fields<'a> {
     }
 
     fn publication(&self) -> Result<PublicationId, Wrong> {
-        let text = self.text("publication", 16)?;
-        u64::from_str_radix(&text, 16).map(PublicationId).map_err(|_| self.wrong("publication", "must be a publication's id"))
+        self.id("publication").map(PublicationId)
     }
 
-    /// A list of objects; a missing one is empty.
-    fn list(&self, name: &str, items_max: usize) -> Result<Vec<Fields<'a>>, Wrong> {
-        let Some(value) = self.optional(name) else { return Ok(Vec::new()) };
+    fn participant(&self) -> Result<ParticipantId, Wrong> {
+        self.id("participant").map(ParticipantId)
+    }
+
+    /// The id of something called `name`.
+    fn id(&self, name: &str) -> Result<u64, Wrong> {
+        let text = self.text(name, 16)?;
+        u64::from_str_radix(&text, 16).map_err(|_| self.wrong(name, format!("must be the id of a {name}")))
+    }
+
+    fn participant_if_any(&self, name: &str) -> Result<Option<ParticipantId>, Wrong> {
+        self.optional(name).map(|_| self.id(name).map(ParticipantId)).transpose()
+    }
+
+    fn bool_if_any(&self, name: &str) -> Result<Option<bool>, Wrong> {
+        self.optional(name).map(|_| self.bool(name)).transpose()
+    }
+
+    /// A list; a missing one is empty.
+    fn values(&self, name: &str, items_max: usize) -> Result<&'a [Value], Wrong> {
+        let Some(value) = self.optional(name) else { return Ok(&[]) };
         let Some(items) = value.as_array() else { return Err(self.wrong(name, "must be a list")) };
         if items.len() > items_max {
             let message = format!("has more than {items_max} items");
             return Err(Wrong { code: ErrorCode::TooLarge, ..self.wrong(name, message) });
         }
-        items
+        Ok(items)
+    }
+
+    /// A list of objects; a missing one is empty.
+    fn list(&self, name: &str, items_max: usize) -> Result<Vec<Fields<'a>>, Wrong> {
+        self.values(name, items_max)?
             .iter()
             .enumerate()
             .map(|(index, item)| match item {

@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::media::DataMessage;
+use crate::media::{DataMessage, Quality};
+
+mod talk;
 
 const BOUNDS: Bounds = Bounds {
     sdp_bytes_max: 100,
@@ -11,8 +13,13 @@ const BOUNDS: Bounds = Bounds {
     data_lossy_bytes_max: 10,
     data_topic_bytes_max: 5,
     data_recipients_max: 2,
+    chat_bytes_max: 20,
+    poll_text_bytes_max: 10,
+    breakouts_max: 2,
+    people_max: 2,
 };
 
+const SEVEN: ParticipantId = ParticipantId(7);
 const ANY: Wish = Wish { width: 0, height: 0, visible: true, pinned: false, priority: 0, spatial_max: None, temporal_max: None };
 
 fn read(value: &Value) -> Result<(u64, Request), Unreadable> {
@@ -76,6 +83,33 @@ fn every_request_is_read() {
                 },
             },
         ),
+        (json!({ "type": "mute_all", "id": 1 }), Request::Moderate(Moderation::MuteAll { source: TrackSource::Microphone })),
+        (
+            json!({ "type": "ask_unmute", "id": 1, "participant": "7", "source": "camera" }),
+            Request::Moderate(Moderation::AskUnmute { participant: SEVEN, source: TrackSource::Camera }),
+        ),
+        (
+            json!({ "type": "set_role", "id": 1, "participant": "7", "role": "cohost" }),
+            Request::Moderate(Moderation::SetRole { participant: SEVEN, role: Role::Cohost }),
+        ),
+        (
+            json!({ "type": "set_permissions", "id": 1, "participant": "7", "can_publish": false, "can_publish_data": true }),
+            Request::Moderate(Moderation::SetPermissions {
+                participant: SEVEN,
+                wish: PermissionWish { publish: Some(false), subscribe: None, publish_data: Some(true) },
+            }),
+        ),
+        (
+            json!({ "type": "remove", "id": 1, "participant": "7", "ban": true }),
+            Request::Moderate(Moderation::Remove { participant: SEVEN, ban: true }),
+        ),
+        (json!({ "type": "unban", "id": 1, "identity": "m" }), Request::Moderate(Moderation::Unban { identity: "m".into() })),
+        (
+            json!({ "type": "set_room", "id": 1, "locked": true }),
+            Request::Moderate(Moderation::SetRoom(SettingsWish { locked: Some(true), ..SettingsWish::default() })),
+        ),
+        (json!({ "type": "end_room", "id": 1 }), Request::Moderate(Moderation::EndRoom)),
+        (json!({ "type": "resume", "id": 1 }), Request::Resume),
         (json!({ "type": "leave", "id": 1 }), Request::Leave),
         (json!({ "type": "ping", "id": 1 }), Request::Ping),
     ];
@@ -117,6 +151,11 @@ fn what_is_wrong_is_named() {
         (json!({ "id": 4, "type": "send_data", "text": "", "topic": "longer" }), ErrorCode::TooLarge, Some(4), Some("topic")),
         (json!({ "id": 4, "type": "mute", "publication": "g" }), ErrorCode::Malformed, Some(4), Some("publication")),
         (json!({ "id": 4, "type": "mute", "publication": "1" }), ErrorCode::Malformed, Some(4), Some("muted")),
+        (json!({ "id": 4, "type": "set_role", "participant": "1", "role": "king" }), ErrorCode::Malformed, Some(4), Some("role")),
+        (json!({ "id": 4, "type": "set_role", "role": "host" }), ErrorCode::Malformed, Some(4), Some("participant")),
+        (json!({ "id": 4, "type": "remove", "participant": "1", "ban": 1 }), ErrorCode::Malformed, Some(4), Some("ban")),
+        (json!({ "id": 4, "type": "unban", "identity": "x".repeat(200) }), ErrorCode::TooLarge, Some(4), Some("identity")),
+        (json!({ "id": 4, "type": "set_room", "locked": "yes" }), ErrorCode::Malformed, Some(4), Some("locked")),
     ];
     for (value, code, id, field) in cases {
         let unreadable = read(&value).expect_err("wrong");
@@ -168,7 +207,9 @@ fn participant() -> ParticipantInfo {
         identity: "ann".into(),
         name: "Ann".into(),
         metadata: String::new(),
+        role: Role::Cohost,
         connected: false,
+        reconnecting: true,
         publications: vec![publication()],
     }
 }
@@ -179,37 +220,67 @@ fn what_clients_are_told() {
     let on_mid = OnMid { publication: "ab".into(), mid: "3".into() };
     let publication_json = json!({ "id": "00000000000000ab", "kind": "video", "source": "screen_audio", "name": "n", "muted": true,
         "muted_by_server": false, "codec": "VP8", "simulcast": true });
-    let participant_json = json!({ "id": "0000000000000001", "identity": "ann", "name": "Ann", "metadata": "", "connected": false,
-        "publications": [publication_json] });
+    let participant_json = json!({ "id": "0000000000000001", "identity": "ann", "name": "Ann", "metadata": "", "role": "cohost",
+        "connected": false, "reconnecting": true, "publications": [publication_json] });
     let stun = IceServerInfo { urls: vec!["stun:h".into()], username: String::new(), credential: String::new() };
     let turn = IceServerInfo { urls: vec!["turn:h".into()], username: "u".into(), credential: "c".into() };
     let you = You {
         id: "1".into(),
         identity: "bob".into(),
         name: "Bob".into(),
+        role: Role::Speaker,
         can_publish: true,
         can_subscribe: false,
         can_publish_data: true,
         admin: false,
     };
+    let you_json = json!({ "id": "1", "identity": "bob", "name": "Bob", "role": "speaker", "can_publish": true, "can_subscribe": false,
+        "can_publish_data": true, "admin": false });
+    let entered = Entered {
+        room: "r".into(),
+        you: you.clone(),
+        participants: vec![participant()],
+        ice_servers: vec![stun, turn],
+        data: DataLimits { bytes_max: 65_536, lossy_bytes_max: 16_384 },
+        negotiate: Negotiate { audio: 1, video: 2 },
+        resume: ResumeInfo { token: "t".into(), grace_s: 30 },
+        options: SettingsInfo::default(),
+        state: StateInfo::default(),
+    };
+    let entered_json = |more: Value| {
+        let mut json = json!({ "room": "r", "you": you_json, "participants": [participant_json],
+            "ice_servers": [{ "urls": ["stun:h"] }, { "urls": ["turn:h"], "username": "u", "credential": "c" }],
+            "data": { "bytes_max": 65536, "lossy_bytes_max": 16384 }, "negotiate": { "audio": 1, "video": 2 }, "resume": { "token": "t", "grace_s": 30 },
+            "options": { "locked": false, "waiting_room": false, "mode": "call" },
+            "state": { "chat": [], "hands": [], "polls": [], "boards": [], "audience": 0, "breakouts": null, "breakout": null,
+                "waiting": [], "bans": [] } });
+        json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json
+    };
     let (p, q) = ("1".to_owned(), "ab".to_owned());
     let cases = [
+        (ServerMessage::Joined { id: 1, entered: Box::new(entered.clone()) }, entered_json(json!({ "type": "joined", "id": 1 }))),
         (
-            ServerMessage::Joined {
+            ServerMessage::Resumed {
                 id: 1,
-                room: "r".into(),
-                you,
-                participants: vec![participant()],
-                ice_servers: vec![stun, turn],
-                data: DataLimits { bytes_max: 65_536, lossy_bytes_max: 16_384 },
-                negotiate: Negotiate { audio: 1, video: 2 },
+                entered: Box::new(entered.clone()),
+                connected: true,
+                published: vec![on_mid.clone()],
+                placed: vec![on_mid.clone()],
             },
-            json!({ "type": "joined", "id": 1, "room": "r",
-                "you": { "id": "1", "identity": "bob", "name": "Bob", "can_publish": true, "can_subscribe": false, "can_publish_data": true, "admin": false },
-                "participants": [participant_json],
-                "ice_servers": [{ "urls": ["stun:h"] }, { "urls": ["turn:h"], "username": "u", "credential": "c" }],
-                "data": { "bytes_max": 65536, "lossy_bytes_max": 16384 }, "negotiate": { "audio": 1, "video": 2 } }),
+            entered_json(json!({ "type": "resumed", "id": 1, "connected": true, "published": [{ "publication": "ab", "mid": "3" }],
+                "placed": [{ "publication": "ab", "mid": "3" }] })),
         ),
+        (ServerMessage::YouUpdated { you: you.clone() }, json!({ "type": "you_updated", "you": you_json })),
+        (
+            ServerMessage::UnmuteAsked { by: "1".into(), source: TrackSource::Camera },
+            json!({ "type": "unmute_asked", "by": "1", "source": "camera" }),
+        ),
+        (
+            ServerMessage::RoomUpdated { options: SettingsInfo { locked: true, waiting_room: true, mode: Mode::Webinar } },
+            json!({ "type": "room_updated", "options": { "locked": true, "waiting_room": true, "mode": "webinar" } }),
+        ),
+        (ServerMessage::Bans { identities: vec!["m".into()] }, json!({ "type": "bans", "identities": ["m"] })),
         (
             ServerMessage::Answer {
                 id: 2,
@@ -267,8 +338,16 @@ fn what_clients_are_told() {
             json!({ "type": "participant_left", "participant": "1", "reason": "media_closed" }),
         ),
         (
-            ServerMessage::ParticipantUpdated { participant: p.clone(), connected: true },
-            json!({ "type": "participant_updated", "participant": "1", "connected": true }),
+            ServerMessage::ParticipantUpdated {
+                participant: p.clone(),
+                name: "Ann".into(),
+                metadata: "m".into(),
+                role: Role::Host,
+                connected: true,
+                reconnecting: false,
+            },
+            json!({ "type": "participant_updated", "participant": "1", "name": "Ann", "metadata": "m", "role": "host", "connected": true,
+                "reconnecting": false }),
         ),
         (
             ServerMessage::PublicationStarted { participant: p.clone(), publication: publication() },
@@ -326,6 +405,53 @@ mod any_json {
 
     use super::*;
 
+    const KINDS: [&str; 44] = [
+        "join",
+        "offer",
+        "candidate",
+        "publish",
+        "unpublish",
+        "subscribe",
+        "unsubscribe",
+        "mute",
+        "leave",
+        "ping",
+        "prefer",
+        "resume",
+        "mute_all",
+        "ask_unmute",
+        "set_role",
+        "set_permissions",
+        "remove",
+        "unban",
+        "set_room",
+        "end_room",
+        "admit",
+        "deny",
+        "chat",
+        "chat_history",
+        "delete_chat",
+        "react",
+        "raise_hand",
+        "create_poll",
+        "vote",
+        "close_poll",
+        "draw",
+        "erase",
+        "board",
+        "open_breakouts",
+        "move",
+        "broadcast",
+        "set_breakout_timer",
+        "close_breakouts",
+        "audience_list",
+        "hello",
+        "invite",
+        "accept",
+        "decline",
+        "rooms",
+    ];
+
     fn json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -349,6 +475,13 @@ mod any_json {
                 "spatial_max",
                 "candidate",
                 "room",
+                "rooms",
+                "participant",
+                "participants",
+                "options",
+                "points",
+                "assignments",
+                "breakout",
             ]);
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
@@ -360,11 +493,10 @@ mod any_json {
 
     proptest! {
         #[test]
-        fn reads_or_refuses(mut value in json(), kind in 0..11_usize, id in any::<u64>()) {
-            let kinds = ["join", "offer", "candidate", "publish", "unpublish", "subscribe", "unsubscribe", "mute", "leave", "ping", "prefer"];
+        fn reads_or_refuses(mut value in json(), kind in 0..KINDS.len(), id in any::<u64>()) {
             let _ = read(&value);
             if let Value::Object(map) = &mut value {
-                map.insert("type".into(), kinds[kind].into());
+                map.insert("type".into(), KINDS[kind].into());
                 map.insert("id".into(), id.into());
             }
             let _ = read(&value);

@@ -130,6 +130,10 @@ impl Bounds {
             data_lossy_bytes_max: config.data_lossy_bytes_max,
             data_topic_bytes_max: config.data_topic_bytes_max,
             data_recipients_max: config.data_recipients_max,
+            chat_bytes_max: config.room.chat_bytes_max,
+            poll_text_bytes_max: config.room.poll_text_bytes_max,
+            breakouts_max: config.room.breakouts_max,
+            people_max: config.participants_per_room_max,
         }
     }
 }

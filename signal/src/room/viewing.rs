@@ -68,7 +68,9 @@ impl Room {
     pub fn handle_layers_wanted(&mut self, number: JoinNumber, id: PublicationId, spatial_max: Option<u8>, world: &mut World) {
         let Some(participant) = self.people.get_mut(&number) else { return };
         let (to, listens) = (participant.id, participant.listens());
-        if participant.publication_mut(id).is_some() && listens {
+        let Some(publication) = participant.publication_mut(id) else { return };
+        publication.wanted = Some(spatial_max);
+        if listens {
             world.tell(to, ServerMessage::LayersWanted { publication: publication_text(id), spatial_max });
         }
     }

@@ -14,7 +14,7 @@ use crate::media::{Media, MediaEvent};
 use crate::signal::unix_s;
 use crate::testing::FakeMedia;
 use crate::token::{Claims, Keys, VideoGrant};
-use crate::{Config, Signal};
+use crate::{Config, RoomConfig, Signal};
 
 const OFFER: &str = "v=0\nm=audio 9 send a\nm=video 9 send v\nm=audio 9 recv 2\nm=video 9 recv 3";
 
@@ -35,6 +35,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = signal.router();
+        tokio::spawn(signal.clone().keep_time());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { signal, media, keys, address }
     }
@@ -151,7 +152,7 @@ async fn two_meet_publish_and_part() {
     assert_eq!(bob.hear_of("closed").await["reason"], "left");
     assert!(bob.hear().await.is_none());
     assert_eq!(ann.hear_of("participant_left").await["reason"], "left");
-    drop(ann);
+    ann.0.close(None).await.unwrap();
     server.until(|server| server.signal.counts() == crate::Counts::default()).await;
     assert_eq!(server.media.open_count(), 0);
 }
@@ -216,7 +217,8 @@ async fn a_flood_is_slowed_and_then_dropped() {
 
 #[tokio::test]
 async fn a_message_that_is_too_long_ends_the_connection() {
-    let server = Server::start(Config { message_bytes_max: 1000, ..Config::default() }).await;
+    let room = RoomConfig { resume_grace_s: 0, ..RoomConfig::default() };
+    let server = Server::start(Config { message_bytes_max: 1000, room, ..Config::default() }).await;
     let mut client = server.joined("ann").await;
     client.say(&json!({ "type": "ping", "id": 1, "padding": "x".repeat(2000) })).await;
     assert!(client.hear().await.is_none());
@@ -247,4 +249,76 @@ async fn the_same_identity_elsewhere_and_the_servers_end() {
     server.signal.close_all();
     assert_eq!(new.hear_of("closed").await["reason"], "server_closing");
     assert!(new.hear().await.is_none());
+}
+
+#[tokio::test]
+async fn a_lost_connection_resumes_and_media_stays() {
+    let server = Server::start(Config::default()).await;
+    let mut bob = server.joined("bob").await;
+    let mut ann = server.client("ann").await;
+    let joined = ann.ask(json!({ "type": "join", "id": 1 })).await;
+    let answer = ann.ask(json!({ "type": "offer", "id": 2, "sdp": OFFER })).await;
+    let resume = format!("?resume={}", joined["resume"]["token"].as_str().unwrap());
+    drop(ann); // without a Close
+    let lost = bob.hear_of("participant_updated").await;
+    assert_eq!((&lost["participant"], &lost["reconnecting"]), (&joined["you"]["id"], &json!(true)));
+    let mut ann = server.open(&resume, "pointsman.v1").await.unwrap();
+    assert_eq!(ann.ask(json!({ "type": "join", "id": 1 })).await["code"], "forbidden");
+    let resumed = ann.ask(json!({ "type": "resume", "id": 2 })).await;
+    assert_eq!(resumed["type"], "resumed");
+    assert_eq!((&resumed["you"], &resumed["published"]), (&joined["you"], &answer["published"]));
+    assert_eq!(resumed["participants"][0]["identity"], "bob");
+    assert_eq!(bob.hear_of("participant_updated").await["reconnecting"], false);
+    assert_eq!(server.media.open_count(), 2, "nobody was made anew");
+    // Once more, before the old connection is known to be gone: it is overtaken, and takes nobody with it.
+    let mut again = server.open(&resume, "pointsman.v1").await.unwrap();
+    assert_eq!(again.ask(json!({ "type": "resume", "id": 1 })).await["type"], "resumed");
+    while ann.hear().await.is_some() {}
+    server.until(|server| server.signal.counts().connections == 2).await;
+    assert_eq!(server.signal.counts().participants, 2);
+    // A Close that says so is the end.
+    again.0.close(None).await.unwrap();
+    assert_eq!(bob.hear_of("participant_left").await["reason"], "disconnected");
+    assert_eq!(status(server.open(&resume, "pointsman.v1").await), 401);
+}
+
+#[tokio::test]
+async fn who_does_not_come_back_leaves_when_its_time_is_over() {
+    let room = RoomConfig { resume_grace_s: 1, ..RoomConfig::default() };
+    let server = Server::start(Config { room, ..Config::default() }).await;
+    let mut bob = server.joined("bob").await;
+    drop(server.joined("ann").await);
+    assert_eq!(bob.hear_of("participant_updated").await["reconnecting"], true);
+    assert_eq!(bob.hear_of("participant_left").await["reason"], "disconnected");
+    server.until(|server| server.signal.counts().participants == 1).await;
+}
+
+#[tokio::test]
+async fn a_call_rings_and_leads_into_a_room() {
+    let server = Server::start(Config::default()).await;
+    let query = |identity: &str| {
+        let video = VideoGrant { room: String::new(), ..VideoGrant::join("") };
+        let (iss, sub, exp) = ("key".into(), identity.into(), unix_s() + 60);
+        let claims = Claims { iss, sub, exp, nbf: 0, name: String::new(), metadata: String::new(), video };
+        format!("?token={}", server.keys.mint(&claims).unwrap())
+    };
+    let (of_ann, of_bob) = (query("ann"), query("bob"));
+    let mut ann = server.open(&of_ann, "pointsman.v1").await.unwrap();
+    let mut bob = server.open(&of_bob, "pointsman.v1").await.unwrap();
+    for client in [&mut ann, &mut bob] {
+        assert_eq!(client.ask(json!({ "type": "join", "id": 1 })).await["field"], "room");
+        assert_eq!(client.ask(json!({ "type": "hello", "id": 2 })).await["type"], "welcome");
+    }
+    let invited = ann.ask(json!({ "type": "invite", "id": 3, "identity": "bob" })).await;
+    let rings = bob.hear_of("call").await;
+    assert_eq!((&rings["call"]["id"], &rings["call"]["state"]), (&invited["call"]["id"], &json!("ringing")));
+    assert_eq!(bob.ask(json!({ "type": "chat", "id": 4, "text": "x" })).await["code"], "not_joined");
+    bob.ask(json!({ "type": "accept", "id": 5, "call": rings["call"]["id"] })).await;
+    assert_eq!(ann.hear_of("call").await["call"]["state"], "connected");
+    let mut inside = server.open(&of_bob, "pointsman.v1").await.unwrap();
+    let room = &invited["call"]["room"];
+    assert_eq!(inside.ask(json!({ "type": "join", "id": 1, "room": "r" })).await["code"], "forbidden");
+    assert_eq!(&inside.ask(json!({ "type": "join", "id": 2, "room": room })).await["room"], room);
+    bob.0.close(None).await.unwrap();
+    server.until(|server| server.signal.counts().connections == 2).await;
 }

@@ -28,11 +28,33 @@
  *                                                                 server itself when `participant` and `identity` are null
  *   dataLost            { messages }                              so many reliable messages to us were lost: we did not take what came before
  *   dataRefused         { error, topic }                          a message of ours went to nobody
+ *   held                { you }                                   in the waiting room, until `admitted` or `closed`
+ *   admitted            { }                                       out of the waiting room
+ *   youUpdated          { you }                                   our role or permissions changed
+ *   unmuteAsked         { by, source }                            a host would like to hear or see us again; we decide
+ *   roomUpdated         { options }                               locked, waiting_room, mode
+ *   waitingRoom         { waiting }                               to hosts: who waits
+ *   bans                { identities }                            to hosts: who is banned
+ *   chat                { message, participant }                  something was said; see {@link Room#chat}
+ *   chatRestored        { messages }                              what was said before the room came to life again
+ *   chatDeleted         { message }                               the id of one that is gone
+ *   reaction            { emoji, participant }                    `participant` is null when it is in a webinar's audience
+ *   hands               { hands }                                 whose hands are raised, the first to raise one first
+ *   poll                { poll }                                  a poll is there, or has changed
+ *   stroke              { board, participant, stroke }            a part of a line, by the id of who draws it
+ *   erased              { board, participant, stroke }            null for `stroke`: all of it
+ *   breakouts           { breakouts }                             who is where; null: they have closed
+ *   moved               { breakout, name }                        we are in another breakout room, or (null) in the main room
+ *   breakoutsEnding     { endsInMs }
+ *   broadcast           { by, name, text }                        a host says something in all rooms
+ *   audience            { count }                                 how large a webinar's audience is
+ *   call                { call }                                  an invitation from or to us has changed
  *   closed              { reason, message, error }                the call is over; `error` is null after `leave()`
  */
 
 /** @typedef {"camera" | "microphone" | "screen" | "screen_audio"} TrackSource */
-/** @typedef {"idle" | "signalling" | "joining" | "negotiating" | "waiting" | "connected" | "closed"} RoomState */
+/** @typedef {"idle" | "signalling" | "joining" | "held" | "negotiating" | "waiting" | "connected" | "reconnecting" | "closed"} RoomState held: in the waiting room; waiting: for media */
+/** @typedef {"host" | "cohost" | "speaker" | "viewer"} Role */
 /** @typedef {{ spatial: number, temporal: number }} Layer counted from the smallest picture and the lowest frame rate */
 /** @typedef {{ current: Layer | null, target: Layer | null, bitrateBps: number, reason: string }} Quality reasons are those of PROTOCOL.md */
 /**
@@ -54,6 +76,34 @@ const TWO_LAYERS = 480 * 270;
 /** What a shared screen may take: it is read, so it must be sharp. */
 const SCREEN_BPS = 2_500_000;
 
+/** Pauses between tries to come back: twice as long each time, up to a longest, and a random part of it, so that not everyone comes at once. */
+const RETRY_MS = 250;
+const RETRY_MS_MAX = 8_000;
+/** After so long without the server we give up. */
+const AWAY_MS_MAX = 120_000;
+/** A path that is "disconnected" often comes back by itself. */
+const PATH_PATIENCE_MS = 2_000;
+const RESTART_PAUSE_MS = 3_000;
+/** A server that does not answer a ping for so long is not there. */
+const PONG_MS_MAX = 4_000;
+/** Ends of a participant after which the same call may begin anew. */
+const COMES_AGAIN = new Set(["media_closed", "too_slow", "disconnected"]);
+
+const retryPause = (attempt) => Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** attempt) * (0.5 + Math.random() / 2);
+
+/** Waits, but not while the network has just come back. */
+function pause(ms) {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      globalThis.removeEventListener?.("online", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    globalThis.addEventListener?.("online", done);
+  });
+}
+
 /** What a camera's picture of so many pixels may take. */
 const cameraBps = (pixels) => Math.round(700 * (pixels / (640 * 360)) ** 0.75) * 1000;
 
@@ -69,6 +119,17 @@ const layersFor = (pixels) => (pixels >= THREE_LAYERS ? 3 : pixels >= TWO_LAYERS
 function layer(pixels, n, count) {
   const by = 2 ** (count - 1 - n);
   return { scaleResolutionDownBy: by, maxBitrate: cameraBps(pixels / by ** 2) };
+}
+
+/**
+ * Chromium leaves RID out of m-lines that are added after an answer without it, as one has who began by receiving only, and then refuses its own offer of
+ * simulcast.
+ */
+function wantRids(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+  if (!extensions) return;
+  for (const extension of extensions) if (/:(repaired-)?rtp-stream-id$/.test(extension.uri)) extension.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }
 
 /** How a track is sent unless the caller says otherwise: cameras as simulcast, in as many layers as the picture is large enough for. */
@@ -119,7 +180,7 @@ function unframe(message) {
 /** An error with a machine-readable `code`; the message is for people. */
 export class PointsmanError extends Error {
   /**
-   * @param {string} code the server's error code, or one of: token, forbidden, unreachable, closed, ice_failed, media_timeout
+   * @param {string} code the server's error code, or one of: token, forbidden, unreachable, closed, interrupted, ice_failed, media_timeout
    * @param {string} message
    * @param {string | null} [field] the request's field at fault
    */
@@ -172,14 +233,22 @@ export class Participant {
     this.id = info.id;
     /** Unique in the room. @type {string} */
     this.identity = info.identity;
-    /** To be shown, always as text: it comes from a stranger. @type {string} */
-    this.name = info.name || info.identity;
-    /** @type {string} */
-    this.metadata = info.metadata;
-    /** @type {boolean} */
-    this.connected = info.connected;
+    this.update(info);
     /** By id. @type {Map<string, Publication>} */
     this.publications = new Map(info.publications.map((publication) => [publication.id, new Publication(publication)]));
+  }
+  /** @internal */
+  update(info) {
+    /** To be shown, always as text: it comes from a stranger. @type {string} */
+    this.name = info.name || this.identity;
+    /** @type {string} */
+    this.metadata = info.metadata;
+    /** @type {Role} */
+    this.role = info.role;
+    /** @type {boolean} */
+    this.connected = info.connected;
+    /** Its connection is lost, and may come back. @type {boolean} */
+    this.reconnecting = info.reconnecting;
   }
 }
 
@@ -197,6 +266,8 @@ export class LocalPublication {
     this.transceiver = transceiver;
     /** Known after the server's answer. @type {string | null} */
     this.id = null;
+    /** For when it must be published anew. @internal */
+    this.options = { source, name, encodings };
     /** Encodings that the caller switched off stay off. @internal */
     this.off = (encodings ?? []).map(({ active }) => active === false);
     /** Layers follow the size of the track, unless the caller chose them. @internal */
@@ -216,8 +287,27 @@ export class Room extends EventTarget {
   pc = null;
   /** Others, by id, in order of joining. @type {Map<string, Participant>} */
   participants = new Map();
-  /** Who we are, once joined: id, identity, name, can_publish, can_subscribe, can_publish_data, admin. */
+  /** Who we are, once joined: id, identity, name, role, can_publish, can_subscribe, can_publish_data, admin (a host or co-host). */
   you = null;
+  /** What hosts decided: locked, waiting_room, mode ("call" or "webinar"). */
+  options = { locked: false, waiting_room: false, mode: "call" };
+  /** What was said, the oldest first, as far as it is known here. See {@link Room#chat}. */
+  messages = [];
+  /** Whose hands are raised, the first to raise one first: participant, identity, name. */
+  hands = [];
+  /** By id. @type {Map<string, object>} */
+  polls = new Map();
+  /** Boards on which there is something. @type {Set<string>} */
+  boards = new Set();
+  /** How many are in a webinar's audience. */
+  audience = 0;
+  /** Open breakouts, or null: rooms, assign, ends_in_ms. */
+  breakouts = null;
+  /** The number of the breakout room that we are in; null: the main room. @type {number | null} */
+  breakout = null;
+  /** To hosts: who waits to be admitted, and who is banned. */
+  waiting = [];
+  bans = [];
   /** The room's name, once joined. @type {string | null} */
   name = null;
   /** What we publish. @type {Set<LocalPublication>} */
@@ -250,6 +340,18 @@ export class Room extends EventTarget {
   #dataLimits = { bytes_max: 65_536, lossy_bytes_max: 16_384 };
   #closed = null;
   #left = false;
+  #server = "";
+  #token = "";
+  #join = {};
+  #media = { relayOnly: false, rtc: {}, timeout: 15_000, data: true };
+  #resume = null;
+  /** While we come back: settles when we are. */
+  #return = null;
+  /** Media has flowed once: from then on a bad path is mended, not given up. */
+  #wasUp = false;
+  #restarted = 0;
+  #pathTimer = null;
+  #admitted = null;
 
   /**
    * Joins and publishes `tracks` at once; resolves when media flows.
@@ -259,6 +361,7 @@ export class Room extends EventTarget {
    * @param {PublishOptions[]} [options.tracks] published with the first offer
    * @param {boolean} [options.autoSubscribe] receive everything without asking (default true)
    * @param {string} [options.room] refuse to join if the token is for another room
+   * In a room with a waiting room it resolves after a host has admitted us (see the event `held`). A connection that is lost later comes back by itself.
    * @param {boolean} [options.relayOnly] all media through the server's TURN relay
    * @param {boolean} [options.dynacast] send only the layers that somebody wants (default true)
    * @param {boolean} [options.data] have data channels for `sendData` (default true); without, its messages go over the WebSocket
@@ -268,24 +371,47 @@ export class Room extends EventTarget {
   async connect(server, token, { tracks = [], autoSubscribe = true, room, relayOnly = false, dynacast = true, data = true, rtc = {}, timeout = 15_000 } = {}) {
     if (this.state !== "idle") throw new PointsmanError("closed", "a Room connects once; make a new one");
     this.#dynacast = dynacast;
+    [this.#server, this.#token] = [server, token];
+    this.#join = { auto_subscribe: autoSubscribe, ...(room === undefined ? {} : { room }) };
+    this.#media = { relayOnly, rtc, timeout, data };
     try {
       this.#state("signalling");
-      await this.#open(server, token);
+      await this.#open({ token });
       this.#state("joining");
-      const joined = await this.request("join", { auto_subscribe: autoSubscribe, ...(room === undefined ? {} : { room }) });
-      this.#takeJoined(joined, relayOnly, rtc);
-      if (data) this.#openChannels();
-      this.#state("negotiating");
-      if (joined.you.can_publish) for (const options of tracks) this.#addLocal(options);
-      this.#missing = joined.negotiate;
-      await this.#negotiate();
-      if (this.state === "negotiating") this.#state("waiting");
-      await this.#mediaUp(timeout);
+      await this.#enter();
+      if (this.you.can_publish) for (const options of tracks) this.#addLocal(options);
+      await this.#begin();
     } catch (error) {
       const told = this.#closed ?? error;
       this.#end("failed", told);
       throw told;
     }
+  }
+
+  /** Joins; in a waiting room that takes until a host admits us. */
+  async #enter() {
+    let joined = await this.request("join", this.#join);
+    if (joined.type === "waiting") {
+      this.you = joined.you;
+      this.name = joined.room;
+      this.#state("held");
+      this.#tell("held", { you: joined.you });
+      joined = await new Promise((resolve, reject) => (this.#admitted = { resolve, reject }));
+      this.#tell("admitted", {});
+    }
+    this.#makePeerConnection(joined.ice_servers);
+    if (this.#media.data) this.#openChannels();
+    this.#takeState(joined);
+    this.#takePeople(joined.participants);
+    this.#missing = joined.negotiate;
+  }
+
+  async #begin() {
+    this.#state("negotiating");
+    await this.#negotiate();
+    if (this.state === "negotiating") this.#state("waiting");
+    await this.#mediaUp(this.#media.timeout);
+    this.#wasUp = true;
   }
 
   /**
@@ -341,7 +467,7 @@ export class Room extends EventTarget {
     if (publication.id) await this.request("mute", { publication: publication.id, muted });
   }
 
-  /** With the grant roomAdmin: stops somebody else's publication at the server, or lets it pass again. @param {Publication} publication @param {boolean} muted */
+  /** Hosts: stops somebody else's publication, sound or picture, at the server, or lets it pass again. @param {Publication} publication @param {boolean} muted */
   async muteOther(publication, muted) {
     await this.request("mute", { publication: publication.id, muted });
   }
@@ -410,6 +536,160 @@ export class Room extends EventTarget {
     await this.#negotiate();
   }
 
+  /**
+   * Shares a screen, a window or a tab, with its sound where the browser gives it. Ends by itself when the user stops it in the browser.
+   * @param {DisplayMediaStreamOptions} [options] @returns {Promise<LocalPublication[]>} picture and, perhaps, sound
+   */
+  async shareScreen(options = { video: true, audio: true }) {
+    const stream = await navigator.mediaDevices.getDisplayMedia(options);
+    const sources = { video: "screen", audio: "screen_audio" };
+    const publications = stream.getTracks().map((track) => this.#addLocal({ track, source: sources[track.kind] }));
+    const stop = () => publications.forEach((publication) => this.unpublish(publication).catch(() => {}));
+    stream.getVideoTracks()[0]?.addEventListener("ended", stop);
+    await this.#negotiate();
+    return publications;
+  }
+
+  // --- hosts ---
+
+  /** Mutes everyone but the hosts. @param {TrackSource} [source] */
+  muteAll(source = "microphone") {
+    return this.#do("mute_all", { source });
+  }
+  /** Asks somebody to be heard or seen again; it decides. @param {Participant} participant @param {TrackSource} [source] */
+  askUnmute(participant, source = "microphone") {
+    return this.#do("ask_unmute", { participant: participant.id, source });
+  }
+  /** @param {{ id: string }} participant @param {Role} role */
+  setRole(participant, role) {
+    return this.#do("set_role", { participant: participant.id, role });
+  }
+  /** @param {{ id: string }} participant @param {{ can_publish?: boolean, can_subscribe?: boolean, can_publish_data?: boolean }} permissions what is not named stays */
+  setPermissions(participant, permissions) {
+    return this.#do("set_permissions", { participant: participant.id, ...permissions });
+  }
+  /** @param {{ id: string }} participant @param {{ ban?: boolean }} [options] ban: it may not come back while the room lives */
+  remove(participant, { ban = false } = {}) {
+    return this.#do("remove", { participant: participant.id, ban });
+  }
+  /** @param {string} identity */
+  unban(identity) {
+    return this.#do("unban", { identity });
+  }
+  /** @param {{ locked?: boolean, waiting_room?: boolean, mode?: "call" | "webinar" }} options what is not named stays */
+  setRoom(options) {
+    return this.#do("set_room", options);
+  }
+  /** Ends the call for everyone. */
+  endRoom() {
+    return this.#do("end_room");
+  }
+  /** Lets somebody in from the waiting room, or (without a name) all. @param {string} [participant] id, as in {@link Room#waiting} */
+  admit(participant) {
+    return this.#do("admit", participant === undefined ? { all: true } : { participant });
+  }
+  /** @param {string} [participant] @param {{ ban?: boolean }} [options] */
+  deny(participant, { ban = false } = {}) {
+    return this.#do("deny", { ban, ...(participant === undefined ? { all: true } : { participant }) });
+  }
+
+  // --- what people tell each other ---
+
+  /**
+   * Says something to everyone, or to one. Returns the message: id, from, identity, name, to, to_identity, text, at_unix_ms. Show text as text.
+   * @param {string} text @param {{ id: string }} [to]
+   */
+  async chat(text, to) {
+    const { message } = await this.request("chat", { text, ...(to ? { to: to.id } : {}) });
+    this.messages.push(message);
+    return message;
+  }
+  /** Older messages. @param {string} [before] id @param {number} [limit] */
+  async chatHistory(before, limit = 100) {
+    const { messages, more } = await this.request("chat_history", { before, limit });
+    return { messages, more };
+  }
+  /** One's own, or (hosts) anyone's to everyone. @param {string} message id */
+  deleteChat(message) {
+    return this.#do("delete_chat", { message });
+  }
+  /** @param {string} emoji */
+  react(emoji) {
+    return this.#do("react", { emoji });
+  }
+  /** @param {boolean} [raised] */
+  raiseHand(raised = true) {
+    return this.#do("raise_hand", { raised });
+  }
+  /** Hosts: somebody's, or (without a name) everyone's. @param {string} [participant] id */
+  lowerHand(participant) {
+    return this.#do("raise_hand", { raised: false, ...(participant === undefined ? { all: true } : { participant }) });
+  }
+  /** Hosts. Returns the poll's id. @param {string} question @param {string[]} options @param {{ anonymous?: boolean, multiple?: boolean }} [how] */
+  async createPoll(question, options, { anonymous = true, multiple = false } = {}) {
+    return (await this.request("create_poll", { question, options, anonymous, multiple })).poll;
+  }
+  /** @param {string} poll id @param {number[]} options their numbers; none takes the vote back */
+  vote(poll, options) {
+    return this.#do("vote", { poll, options });
+  }
+  /** @param {string} poll id */
+  closePoll(poll) {
+    return this.#do("close_poll", { poll });
+  }
+  /**
+   * Draws a line, or goes on with it.
+   * @param {string} board "whiteboard", or the id of a publication that is drawn over
+   * @param {{ stroke: string, color: string, width: number, points: number[] }} stroke points x, y, x, y, … from 0 to 65535
+   */
+  draw(board, stroke) {
+    return this.#do("draw", { board, ...stroke });
+  }
+  /** A line of one's own; hosts: of anyone's, or (without `stroke`) all. @param {string} board @param {string} [stroke] @param {string} [participant] id */
+  erase(board, stroke, participant) {
+    return this.#do("erase", { board, stroke, participant });
+  }
+  /** All that is drawn: participant, stroke, color, width, points. @param {string} board */
+  async board(board) {
+    return (await this.request("board", { board })).strokes;
+  }
+
+  // --- breakouts, webinar, invitations ---
+
+  /**
+   * Hosts: opens rooms beside the main one.
+   * @param {string[]} rooms names
+   * @param {{ assign?: "manual" | "even" | "choice", assignments?: { participant: string, breakout: number }[], durationS?: number }} [how]
+   */
+  openBreakouts(rooms, { assign = "manual", assignments = [], durationS = 0 } = {}) {
+    return this.#do("open_breakouts", { rooms, assign, assignments, duration_s: durationS });
+  }
+  /** Moves people (hosts), or oneself, to a breakout room, or (null) to the main room. @param {number | null} breakout @param {string[]} [participants] ids */
+  moveTo(breakout, participants = [this.you.id]) {
+    return this.#do("move", { participants, breakout });
+  }
+  /** Hosts: says something in all rooms. @param {string} text */
+  broadcast(text) {
+    return this.#do("broadcast", { text });
+  }
+  /** Hosts: seconds until everyone returns; 0: no end. @param {number} durationS */
+  setBreakoutTimer(durationS) {
+    return this.#do("set_breakout_timer", { duration_s: durationS });
+  }
+  /** Hosts: everyone returns. */
+  closeBreakouts() {
+    return this.#do("close_breakouts");
+  }
+  /** Hosts: who is in a webinar's audience, a page of it. @param {string} [after] the last page's `next` @param {number} [limit] */
+  async audienceList(after, limit = 100) {
+    const { people, next } = await this.request("audience_list", { after, limit });
+    return { people, next };
+  }
+  /** Asks somebody who is connected (see {@link Presence}) into this room. @param {string} identity @param {{ video?: boolean }} [options] */
+  async invite(identity, { video = true } = {}) {
+    return (await this.request("invite", { identity, video })).call;
+  }
+
   /** Leaves the room. */
   async leave() {
     this.#left = true;
@@ -423,7 +703,10 @@ export class Room extends EventTarget {
    * @returns {Promise<any>}
    */
   request(type, fields = {}) {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(this.#closed ?? new PointsmanError("closed", "not connected"));
+    if (this.#socket?.readyState !== WebSocket.OPEN) {
+      const error = this.#resume ? new PointsmanError("interrupted", "reconnecting") : new PointsmanError("closed", "not connected");
+      return Promise.reject(this.#closed ?? error);
+    }
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
@@ -431,22 +714,104 @@ export class Room extends EventTarget {
     });
   }
 
+  async #do(type, fields) {
+    await this.request(type, fields);
+  }
+
   // --- signalling ---
 
-  #open(server, token) {
-    const url = new URL("/ws", server);
+  /** @param {{ token: string } | { resume: string }} key */
+  #open(key) {
+    const url = new URL("/ws", this.#server);
     url.protocol = url.protocol.replace("http", "ws");
-    url.searchParams.set("token", token);
+    for (const [name, value] of Object.entries(key)) url.searchParams.set(name, value);
     return new Promise((resolve, reject) => {
       const socket = (this.#socket = new WebSocket(url, "pointsman.v1"));
       let opened = false;
       socket.onopen = () => resolve((opened = true));
-      socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
+      socket.onmessage = ({ data }) => this.#socket === socket && this.#take(JSON.parse(data));
       socket.onclose = async () => {
-        if (opened) this.#end("disconnected", new PointsmanError("closed", "the connection to the server was lost"));
+        if (this.#socket !== socket) return;
+        if (opened) this.#lost();
         else reject(await whyRefused(url));
       };
     });
+  }
+
+  /** The connection to the server is gone. Media goes on meanwhile. */
+  #lost() {
+    if (this.#closed || this.#left) return this.#end("left", null);
+    const error = new PointsmanError("interrupted", "the connection to the server was lost");
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+    if (!this.#resume) return this.#end("disconnected", new PointsmanError("closed", "the connection to the server was lost"));
+    // While we come back, the loop there sees to it.
+    this.#return ??= this.#comeBack().finally(() => (this.#return = null));
+    this.#return.catch(() => {});
+  }
+
+  async #comeBack() {
+    this.#state("reconnecting");
+    const since = performance.now();
+    for (let attempt = 0; !this.#closed; attempt++) {
+      await pause(attempt === 0 ? Math.random() * RETRY_MS : retryPause(attempt));
+      if (this.#closed) break;
+      try {
+        if (this.#resume) await this.#resumeOnce();
+        else await this.#joinAnew();
+        return this.#look();
+      } catch (error) {
+        // Too late to resume: the same call from its beginning, if our token is still good.
+        if (this.#resume && ["token", "not_found", "not_joined"].includes(error.code)) this.#resume = null;
+        else if (!["unreachable", "interrupted", "full", "busy", "ice_failed", "media_timeout"].includes(error.code)) throw this.#end("disconnected", error), error;
+        if (performance.now() - since > AWAY_MS_MAX) throw this.#end("disconnected", error), error;
+      }
+    }
+    throw this.#closed;
+  }
+
+  async #resumeOnce() {
+    await this.#open({ resume: this.#resume });
+    const resumed = await this.request("resume");
+    this.#takeState(resumed);
+    this.#takePeople(resumed.participants);
+    for (const { publication, mid } of resumed.published) {
+      const own = [...this.local].find(({ transceiver }) => transceiver.mid === mid);
+      if (own) own.id = publication;
+    }
+    this.#takePlaced(resumed.placed);
+    this.#missing = resumed.negotiate;
+    if (resumed.negotiate.audio + resumed.negotiate.video > 0 || this.pc.iceConnectionState === "failed") this.#again = true;
+    if (this.pc.iceConnectionState === "failed") this.pc.restartIce();
+    if (this.#again && !this.#negotiation) this.#negotiate().catch((error) => this.#end("failed", error));
+  }
+
+  /** With the join token: another participant of the same identity, who publishes what we did. */
+  async #joinAnew() {
+    this.#takePeople([]);
+    this.pc?.close();
+    this.#receivers.clear();
+    this.#wanted.clear();
+    await this.#open({ token: this.#token });
+    await this.#enter();
+    for (const publication of this.local) {
+      publication.id = null;
+      if (this.you.can_publish && publication.track) publication.transceiver = this.#takeLine({ ...publication.options, source: publication.source, track: publication.track });
+      else this.local.delete(publication);
+    }
+    await this.#negotiate();
+    await this.#mediaUp(this.#media.timeout);
+  }
+
+  /** Whether the server is still there: a connection may be dead for long before the browser says so. */
+  async #probe() {
+    const socket = this.#socket;
+    const answered = Promise.race([this.request("ping").then(() => true, () => false), new Promise((resolve) => setTimeout(() => resolve(false), PONG_MS_MAX))]);
+    if ((await answered) || this.#socket !== socket || this.#closed || this.#return) return;
+    this.#socket = null;
+    // A code of our own: it means to come back.
+    socket.close(4000);
+    this.#lost();
   }
 
   /** One message of the server. */
@@ -466,13 +831,10 @@ export class Room extends EventTarget {
         return this.#tell("participantJoined", { participant: joined });
       }
       case "participant_left":
-        if (!participant) return;
-        for (const publication of participant.publications.values()) this.#endPublication(publication, participant);
-        this.participants.delete(participant.id);
-        return this.#tell("participantLeft", { participant, reason: message.reason });
+        return participant && this.#dropParticipant(participant, message.reason);
       case "participant_updated":
         if (!participant) return;
-        participant.connected = message.connected;
+        participant.update(message);
         return this.#tell("participantUpdated", { participant });
       case "publication_started": {
         if (!participant) return;
@@ -512,28 +874,222 @@ export class Room extends EventTarget {
       case "data_refused":
         return this.#tell("dataRefused", { error: new PointsmanError(message.code, message.message, message.field), topic: message.topic });
       case "closed":
-        return this.#end(message.reason, new PointsmanError(message.reason, message.message));
+        return this.#takeClosed(message);
       case "connected": // the peer connection says the same
       case "error": // of a request that was not ours to wait for
         return;
+      default:
+        return this.#takeNews(message, participant);
     }
   }
 
-  #takeJoined({ room, you, participants, ice_servers, data }, relayOnly, rtc) {
-    this.name = room;
+  /** What is neither media nor who is there. */
+  #takeNews(message, participant = null) {
+    switch (message.type) {
+      case "admitted":
+        return this.#admitted?.resolve(message);
+      case "you_updated":
+        this.you = message.you;
+        return this.#tell("youUpdated", { you: this.you });
+      case "unmute_asked":
+        return this.#tell("unmuteAsked", { by: this.participants.get(message.by) ?? null, source: message.source });
+      case "room_updated":
+        this.options = message.options;
+        return this.#tell("roomUpdated", { options: this.options });
+      case "waiting_room":
+        this.waiting = message.waiting;
+        return this.#tell("waitingRoom", { waiting: this.waiting });
+      case "bans":
+        this.bans = message.identities;
+        return this.#tell("bans", { identities: this.bans });
+      case "chat":
+        this.messages.push(message.message);
+        return this.#tell("chat", { message: message.message, participant: this.participants.get(message.message.from) ?? null });
+      case "chat_restored":
+        this.messages.unshift(...message.messages);
+        return this.#tell("chatRestored", { messages: message.messages });
+      case "chat_deleted":
+        this.messages = this.messages.filter(({ id }) => id !== message.message);
+        return this.#tell("chatDeleted", { message: message.message });
+      case "reaction":
+        return this.#tell("reaction", { emoji: message.emoji, participant });
+      case "hands":
+        this.hands = message.hands;
+        return this.#tell("hands", { hands: this.hands });
+      case "poll":
+        this.polls.set(message.poll.id, message.poll);
+        return this.#tell("poll", { poll: message.poll });
+      case "stroke": {
+        const { board, participant: by, stroke, color, width, points } = message;
+        this.boards.add(board);
+        return this.#tell("stroke", { board, participant: by, stroke: { stroke, color, width, points } });
+      }
+      case "erased":
+        if (message.stroke === null) this.boards.delete(message.board);
+        return this.#tell("erased", { board: message.board, participant: message.participant, stroke: message.stroke });
+      case "breakouts":
+        this.breakouts = message.breakouts;
+        return this.#tell("breakouts", { breakouts: this.breakouts });
+      case "moved":
+        return this.#takeMoved(message);
+      case "breakouts_ending":
+        return this.#tell("breakoutsEnding", { endsInMs: message.ends_in_ms });
+      case "broadcast":
+        return this.#tell("broadcast", { by: message.by, name: message.name, text: message.text });
+      case "audience":
+        this.audience = message.count;
+        return this.#tell("audience", { count: this.audience });
+      case "call":
+        return this.#tell("call", { call: message.call });
+    }
+  }
+
+  #takeClosed({ reason, message }) {
+    const error = new PointsmanError(reason, message);
+    this.#admitted?.reject(error);
+    // The server has let go of us, and nobody meant it to: the same call from its beginning.
+    if (!COMES_AGAIN.has(reason) || !this.#wasUp || this.#return) return this.#end(reason, error);
+    this.#resume = "over";
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    this.#lost();
+  }
+
+  /** What `joined`, `admitted`, `resumed` and `moved` say of ourselves and the room. */
+  #takeState({ room, you, options, state, resume, data }) {
+    this.name = room ?? this.name;
     this.#dataLimits = { ...this.#dataLimits, ...data };
     this.you = you;
-    for (const info of participants) this.participants.set(info.id, new Participant(info));
-    this.pc = new RTCPeerConnection({
-      iceServers: ice_servers,
+    this.options = options;
+    this.#resume = resume?.token ?? this.#resume;
+    this.messages = state.chat;
+    this.hands = state.hands;
+    this.polls = new Map(state.polls.map((poll) => [poll.id, poll]));
+    this.boards = new Set(state.boards);
+    this.audience = state.audience;
+    this.breakouts = state.breakouts;
+    this.breakout = state.breakout;
+    this.waiting = state.waiting;
+    this.bans = state.bans;
+  }
+
+  /** Who is there now, whoever was there before. */
+  #takePeople(infos) {
+    const ids = new Set(infos.map(({ id }) => id));
+    for (const participant of [...this.participants.values()]) if (!ids.has(participant.id)) this.#dropParticipant(participant, "disconnected");
+    for (const info of infos) {
+      const known = this.participants.get(info.id);
+      if (!known) {
+        const participant = new Participant(info);
+        this.participants.set(info.id, participant);
+        this.#tell("participantJoined", { participant });
+        for (const publication of participant.publications.values()) this.#tell("publicationStarted", { publication, participant });
+        continue;
+      }
+      known.update(info);
+      this.#tell("participantUpdated", { participant: known });
+      this.#takePublications(known, info.publications);
+    }
+  }
+
+  #takePublications(participant, infos) {
+    const ids = new Set(infos.map(({ id }) => id));
+    for (const publication of [...participant.publications.values()]) if (!ids.has(publication.id)) this.#endPublication(publication, participant);
+    for (const info of infos) {
+      const known = participant.publications.get(info.id);
+      if (known) {
+        known.update(info);
+        this.#tell("publicationUpdated", { publication: known, participant });
+        continue;
+      }
+      const publication = new Publication(info);
+      participant.publications.set(info.id, publication);
+      this.#tell("publicationStarted", { publication, participant });
+    }
+  }
+
+  #dropParticipant(participant, reason) {
+    for (const publication of [...participant.publications.values()]) this.#endPublication(publication, participant);
+    this.participants.delete(participant.id);
+    this.#tell("participantLeft", { participant, reason });
+  }
+
+  /** All that comes, and on which m-lines. */
+  #takePlaced(placed) {
+    const mids = new Map(placed.map(({ publication, mid }) => [publication, mid]));
+    for (const participant of this.participants.values()) {
+      for (const publication of participant.publications.values()) {
+        if (publication.mid !== null && mids.get(publication.id) !== publication.mid) this.#detach(publication, participant);
+      }
+    }
+    for (const place of placed) this.#place(place);
+  }
+
+  /** We are in another room of the same breakouts. Nobody has offered anything: its people come on the m-lines that are there. */
+  #takeMoved(message) {
+    for (const participant of [...this.participants.values()]) this.#dropParticipant(participant, "moved");
+    const { breakouts } = message.state;
+    this.#takeState({ ...message, room: this.name });
+    this.breakouts = breakouts ?? this.breakouts;
+    this.#tell("moved", { breakout: message.breakout, name: message.name });
+    this.#takePeople(message.participants);
+    this.#takePlaced(message.placed);
+    const { audio, video } = message.negotiate;
+    if (audio + video === 0) return;
+    this.#missing = message.negotiate;
+    this.#negotiate().catch((error) => this.#end("failed", error));
+  }
+
+  #makePeerConnection(iceServers) {
+    const { relayOnly, rtc } = this.#media;
+    const pc = (this.pc = new RTCPeerConnection({
+      iceServers,
       iceTransportPolicy: relayOnly ? "relay" : "all",
       bundlePolicy: "max-bundle",
       ...rtc,
-    });
-    for (const participant of this.participants.values()) {
-      this.#tell("participantJoined", { participant });
-      for (const publication of participant.publications.values()) this.#tell("publicationStarted", { publication, participant });
+    }));
+    pc.addEventListener("iceconnectionstatechange", () => this.pc === pc && this.#watchPath());
+    pc.addEventListener("connectionstatechange", () => this.pc === pc && this.#look());
+    globalThis.addEventListener?.("online", this.#onNetwork);
+    globalThis.navigator?.connection?.addEventListener?.("change", this.#onNetwork);
+  }
+
+  /** Another network, perhaps: the path is looked for anew, and so is the server. */
+  #onNetwork = () => {
+    if (!this.#wasUp || this.#closed) return;
+    this.#restartIce();
+    if (!this.#return) this.#probe();
+  };
+
+  #watchPath() {
+    clearTimeout(this.#pathTimer);
+    if (!this.#wasUp || this.#closed) return;
+    const { iceConnectionState: state } = this.pc;
+    if (state === "failed") this.#restartIce();
+    else if (state === "disconnected") this.#pathTimer = setTimeout(() => this.pc.iceConnectionState === "disconnected" && this.#restartIce(), PATH_PATIENCE_MS);
+  }
+
+  /** RFC 8445 section 9: other paths are looked for; keys, publications and subscriptions stay. */
+  #restartIce() {
+    const pause = this.#restarted + RESTART_PAUSE_MS - performance.now();
+    clearTimeout(this.#pathTimer);
+    if (pause > 0) {
+      this.#pathTimer = setTimeout(() => this.#watchPath(), pause);
+      return;
     }
+    this.#restarted = performance.now();
+    this.pc.restartIce();
+    if (!this.#return) this.#negotiate().catch((error) => error.code === "interrupted" || this.#end("failed", error));
+    // Not every restart succeeds at once.
+    this.#pathTimer = setTimeout(() => this.#watchPath(), RESTART_PAUSE_MS);
+  }
+
+  /** Are we in the call, or on our way back? */
+  #look() {
+    if (!this.#wasUp || this.#closed) return;
+    const up = this.#socket?.readyState === WebSocket.OPEN && this.pc.connectionState === "connected";
+    this.#state(up ? "connected" : "reconnecting");
   }
 
   #takeMuted({ publication: id, muted, muted_by_server }, participant) {
@@ -621,7 +1177,7 @@ export class Room extends EventTarget {
   }
 
   /** Takes an m-line for a track: a free one that sent the same kind before, or a new one. */
-  #addLocal(options) {
+  #takeLine(options) {
     const { track } = options;
     const encodings = options.encodings ?? encodingsFor(options);
     const alike = ({ sender }) => !options.encodings && Math.max(1, sender.getParameters().encodings?.length ?? 1) === (encodings?.length ?? 1);
@@ -634,8 +1190,13 @@ export class Room extends EventTarget {
       transceiver.sender.replaceTrack(track);
     } else {
       transceiver = this.pc.addTransceiver(track, { direction: "sendonly", streams: [new MediaStream([track])], ...(encodings ? { sendEncodings: encodings } : {}) });
+      if (encodings?.length > 1) wantRids(transceiver);
     }
-    const publication = new LocalPublication(options, transceiver);
+    return transceiver;
+  }
+
+  #addLocal(options) {
+    const publication = new LocalPublication(options, this.#takeLine(options));
     this.local.add(publication);
     return publication;
   }
@@ -656,7 +1217,15 @@ export class Room extends EventTarget {
       this.#addReceivers(missed);
       await this.pc.setLocalDescription();
       const tracks = [...this.local].map(({ transceiver, source, name, muted }) => ({ mid: transceiver.mid, source, name, muted }));
-      const answer = await this.request("offer", { sdp: this.pc.localDescription.sdp, tracks });
+      let answer;
+      try {
+        answer = await this.request("offer", { sdp: this.pc.localDescription.sdp, tracks });
+      } catch (error) {
+        if (error.code !== "interrupted") throw error;
+        // Once more, when we are back; `resumed` says what is missing then.
+        this.#again = true;
+        return;
+      }
       // At once: a `negotiate` that comes while the answer is being applied is newer.
       this.#missing = answer.negotiate;
       const { audio, video } = answer.negotiate;
@@ -715,14 +1284,13 @@ export class Room extends EventTarget {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(mediaTimeout(pc, timeout)), timeout);
       const look = () => {
+        if (this.pc !== pc) return;
         if (this.#closed || this.#left) reject(this.#closed ?? new PointsmanError("closed", "left"));
         else if (pc.connectionState === "connected") {
           this.#state("connected");
           resolve();
         } else if (pc.connectionState === "failed") {
-          const error = new PointsmanError("ice_failed", "No media connection to the server: its port is blocked on the way, or the network was lost.");
-          reject(error);
-          this.#end("failed", error);
+          reject(new PointsmanError("ice_failed", "No media connection to the server: its port is blocked on the way, or the network was lost."));
         } else return;
         clearTimeout(timer);
       };
@@ -744,6 +1312,10 @@ export class Room extends EventTarget {
     if (this.state === "closed") return;
     this.#closed = error ?? new PointsmanError("closed", "left");
     this.#wanted.clear();
+    clearTimeout(this.#pathTimer);
+    globalThis.removeEventListener?.("online", this.#onNetwork);
+    globalThis.navigator?.connection?.removeEventListener?.("change", this.#onNetwork);
+    this.#admitted?.reject(this.#closed);
     for (const { reject } of this.#pending.values()) reject(this.#closed);
     this.#pending.clear();
     this.#state("closed");
@@ -774,6 +1346,119 @@ function settled(channel, events, timeout) {
 async function drained(channel) {
   if (channel.readyState !== "open") throw new PointsmanError("closed", "The data channel was closed.");
   await settled(channel, ["bufferedamountlow", "close", "error"]);
+}
+
+/**
+ * Being reachable without being in a room: for lists of who is there, and for ringing. Needs a token of `roomJoin` without a `room`.
+ *
+ * Events: call { call }: one rings, was accepted, or ended (`state`, `reason`); roomEvent { event, room, identity, name }; closed { reason, message }.
+ * To talk, after `accept` or once `call` says connected: `new Room().connect(server, token, { room: call.room, … })` with the same token.
+ */
+export class Presence extends EventTarget {
+  #socket = null;
+  #pending = new Map();
+  #nextId = 1;
+  #attempt = 0;
+  #closed = false;
+  identity = null;
+  /** Calls of this identity, by id. @type {Map<string, object>} */
+  calls = new Map();
+
+  /** @param {string} server @param {string} token */
+  async connect(server, token) {
+    const url = new URL("/ws", server);
+    url.protocol = url.protocol.replace("http", "ws");
+    url.searchParams.set("token", token);
+    await new Promise((resolve, reject) => {
+      const socket = (this.#socket = new WebSocket(url, "pointsman.v1"));
+      let opened = false;
+      socket.onopen = () => resolve((opened = true));
+      socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
+      socket.onclose = async () => {
+        if (!opened) return reject(await whyRefused(url));
+        for (const pending of this.#pending.values()) pending.reject(new PointsmanError("interrupted", "the connection to the server was lost"));
+        this.#pending.clear();
+        this.#again(server, token);
+      };
+    });
+    const { identity, calls } = await this.request("hello");
+    this.identity = identity;
+    this.calls = new Map(calls.map((call) => [call.id, call]));
+    this.#attempt = 0;
+    for (const call of calls) this.dispatchEvent(new CustomEvent("call", { detail: { call } }));
+  }
+
+  async #again(server, token) {
+    while (!this.#closed) {
+      await pause(retryPause(this.#attempt++));
+      try {
+        if (!this.#closed) await this.connect(server, token);
+        return;
+      } catch (error) {
+        if (error.code !== "unreachable" && error.code !== "full" && error.code !== "interrupted") return this.#end(error.code, error.message);
+        // A connection that opened and was lost again tries for itself.
+        if (error.code === "interrupted") return;
+      }
+    }
+  }
+
+  request(type, fields = {}) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return Promise.reject(new PointsmanError("interrupted", "not connected"));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.#socket.send(JSON.stringify({ ...fields, type, id }));
+    });
+  }
+
+  #take(message) {
+    const pending = this.#pending.get(message.id);
+    if (message.id !== undefined && pending) {
+      this.#pending.delete(message.id);
+      if (message.type === "error") pending.reject(new PointsmanError(message.code, message.message, message.field));
+      else pending.resolve(message);
+    } else if (message.type === "call") {
+      if (message.call.state === "ended") this.calls.delete(message.call.id);
+      else this.calls.set(message.call.id, message.call);
+      this.dispatchEvent(new CustomEvent("call", { detail: { call: message.call } }));
+    } else if (message.type === "room_event") {
+      const { event, room, identity, name } = message;
+      this.dispatchEvent(new CustomEvent("roomEvent", { detail: { event, room, identity, name } }));
+    } else if (message.type === "closed") this.#end(message.reason, message.message);
+  }
+
+  #end(reason, message) {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket?.close();
+    this.dispatchEvent(new CustomEvent("closed", { detail: { reason, message } }));
+  }
+
+  /** Rings somebody. @param {string} identity @param {{ video?: boolean }} [options] */
+  async invite(identity, { video = true } = {}) {
+    const { call } = await this.request("invite", { identity, video });
+    this.calls.set(call.id, call);
+    return call;
+  }
+  /** Then join `call.room`. @param {string} call id */
+  async accept(call) {
+    return (await this.request("accept", { call })).call;
+  }
+  /** @param {string} call id */
+  async decline(call) {
+    await this.request("decline", { call });
+  }
+  /** Takes an invitation back, or hangs up. @param {string} call id */
+  async cancel(call) {
+    await this.request("cancel", { call });
+  }
+  /** With the grant roomList: who is where. @param {{ watch?: boolean }} [options] watch: and is told from now on (`roomEvent`) */
+  async rooms({ watch = false } = {}) {
+    return (await this.request("rooms", { watch })).rooms;
+  }
+  close() {
+    this.#end("left", "");
+  }
 }
 
 /** A browser is not told why its WebSocket was refused; the same address without an upgrade says it. */

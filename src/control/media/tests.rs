@@ -75,6 +75,31 @@ fn an_offer_reaches_the_shards_and_later_changes_too() {
 }
 
 #[test]
+fn who_moves_keeps_its_m_lines_and_the_shards_are_told_once() {
+    let (media, sent) = negotiations();
+    media.offer(ALICE, OFFER).unwrap();
+    media.subscribe(ALICE, source(5)).unwrap();
+    let [.., Command::Participant(before)] = &sent.take()[..] else { panic!("a command") };
+    let placements = media.move_to(ALICE, RoomId(8), &[source(6), source(7)]).unwrap();
+    let [Placement::Placed { mid }, Placement::Waiting(Waiting { audio: 0, video: 1 })] = &placements[..] else { panic!("{placements:?}") };
+    let [Command::Participant(after)] = &sent.take()[..] else { panic!("one command") };
+    assert_eq!((after.room, &after.receivers), (sfu::RoomId(8), &before.receivers));
+    let sender = after.senders.iter().find(|sender| sender.mid == *mid).unwrap();
+    assert_eq!(sender.source.map(|source| source.publication), Some(sfu::PublicationId(6)));
+    let ssrcs = |spec: &sfu::ParticipantSpec| spec.senders.iter().map(|sender| sender.ssrc).collect::<Vec<_>>();
+    assert_eq!(ssrcs(after), ssrcs(before));
+}
+
+#[test]
+fn what_is_granted_later_is_granted_by_the_next_offer() {
+    let (media, _) = negotiations();
+    media.grant(ALICE, false, true);
+    assert!(media.offer(ALICE, OFFER).unwrap().published.is_empty());
+    media.grant(ALICE, true, true);
+    assert_eq!(media.offer(ALICE, OFFER).unwrap().published.len(), 2);
+}
+
+#[test]
 fn full_mailboxes_delay_but_lose_nothing() {
     let (media, sent) = negotiations();
     sent.full.store(true, Ordering::Relaxed);

@@ -34,7 +34,7 @@ impl World {
         let outputs = self.rooms.take_outputs().into_iter();
         let messages = outputs.filter_map(|output| match output {
             Output::Tell { to, message } | Output::Hint { to, message } => Some((to, message)),
-            Output::Ended { .. } => None,
+            Output::Ended { .. } | Output::Record(_) => None,
         });
         messages.filter(|(_, message)| matches!(message, ServerMessage::Data { .. } | ServerMessage::DataRefused { .. })).collect()
     }

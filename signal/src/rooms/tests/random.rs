@@ -5,16 +5,52 @@ use proptest::prelude::*;
 
 use super::viewing::WISH;
 use super::*;
-use crate::message::Wish;
+use crate::message::{Assign, BreakoutRequest, Mode, PermissionWish, Role, SettingsWish, Wish};
 
 #[derive(Clone, Debug)]
 enum Act {
-    Join { who: u8, auto: bool },
-    Whip { who: u8 },
-    Whep { whom: Option<u8>, videos: u16 },
-    Ask { who: usize, request: Request },
-    Leave { who: usize },
-    Died { who: usize },
+    Join {
+        who: u8,
+        auto: bool,
+    },
+    Whip {
+        who: u8,
+    },
+    Whep {
+        whom: Option<u8>,
+        videos: u16,
+    },
+    Ask {
+        who: usize,
+        request: Request,
+    },
+    Leave {
+        who: usize,
+    },
+    Died {
+        who: usize,
+    },
+    /// Its WebSocket is lost.
+    Lost {
+        who: usize,
+    },
+    /// It comes back.
+    Resumed {
+        who: usize,
+    },
+    /// Of the others, by the first host.
+    Moderate {
+        whom: usize,
+        how: u8,
+    },
+    /// To a breakout, or to the main room.
+    Move {
+        whom: usize,
+        breakout: Option<usize>,
+    },
+    Pass {
+        s: u8,
+    },
 }
 
 fn acts() -> impl Strategy<Value = Act> {
@@ -44,6 +80,11 @@ fn acts() -> impl Strategy<Value = Act> {
         6 => (any::<prop::sample::Index>(), request).prop_map(|(i, request)| Act::Ask { who: i.index(16), request }),
         1 => (0..16_usize).prop_map(|who| Act::Leave { who }),
         1 => (0..16_usize).prop_map(|who| Act::Died { who }),
+        1 => (0..16_usize).prop_map(|who| Act::Lost { who }),
+        1 => (0..16_usize).prop_map(|who| Act::Resumed { who }),
+        4 => (0..16_usize, 0..18_u8).prop_map(|(whom, how)| Act::Moderate { whom, how }),
+        2 => (0..16_usize, proptest::option::of(0..2_usize)).prop_map(|(whom, breakout)| Act::Move { whom, breakout }),
+        1 => (0..40_u8).prop_map(|s| Act::Pass { s }),
     ]
 }
 
@@ -66,6 +107,17 @@ fn perform(w: &mut World, act: Act) {
             let replies = told.iter().filter(|message| is_reply(message)).count();
             assert_eq!(replies, 1, "{told:?}");
         }
+        Act::Lost { who } => nth(w, who).into_iter().for_each(|who| w.rooms.lose(who, &w.media)),
+        Act::Resumed { who } => nth(w, who).into_iter().for_each(|who| w.rooms.resume(who, 1, &w.media)),
+        Act::Pass { s } => w.pass(u64::from(s) * 1000),
+        Act::Moderate { whom, how } => {
+            let Some(whom) = nth(w, whom) else { return };
+            host_asks(w, moderation(whom, how));
+        }
+        Act::Move { whom, breakout } => {
+            let Some(whom) = nth(w, whom) else { return };
+            host_asks(w, Request::Breakout(BreakoutRequest::Move { participants: vec![whom], breakout }));
+        }
         Act::Leave { who } => nth(w, who).into_iter().for_each(|who| w.leave(who)),
         Act::Died { who } => nth(w, who).into_iter().for_each(|participant| {
             w.rooms.handle_media_event(MediaEvent::Closed { participant, reason: "consent lost" }, &w.media);
@@ -73,14 +125,66 @@ fn perform(w: &mut World, act: Act) {
     }
 }
 
+fn host_asks(w: &mut World, request: Request) {
+    let hosts = w.rooms.rooms.values().flat_map(Room::people).filter(|p| p.is_host() && p.calls()).map(|p| p.id);
+    if let Some(host) = hosts.min() {
+        w.told(host);
+        w.ask(host, request);
+    }
+}
+
+fn moderation(participant: ParticipantId, how: u8) -> Request {
+    let permissions = |wish| Moderation::SetPermissions { participant, wish };
+    let settings = |wish| Moderation::SetRoom(wish);
+    let roles = [Role::Host, Role::Cohost, Role::Speaker, Role::Viewer];
+    Request::Moderate(match how {
+        0..4 => Moderation::SetRole { participant, role: roles[usize::from(how)] },
+        4 => permissions(PermissionWish { publish: Some(false), ..Default::default() }),
+        5 => permissions(PermissionWish { publish: Some(true), ..Default::default() }),
+        6 => permissions(PermissionWish { subscribe: Some(false), ..Default::default() }),
+        7 => permissions(PermissionWish { subscribe: Some(true), ..Default::default() }),
+        8 => Moderation::MuteAll { source: TrackSource::Camera },
+        9 => Moderation::AskUnmute { participant, source: TrackSource::Camera },
+        10 => settings(SettingsWish { mode: Some(Mode::Webinar), ..Default::default() }),
+        11 => settings(SettingsWish { mode: Some(Mode::Call), ..Default::default() }),
+        12 => settings(SettingsWish { waiting_room: Some(true), ..Default::default() }),
+        13 => settings(SettingsWish { waiting_room: Some(false), ..Default::default() }),
+        14 => Moderation::Admit { whom: None },
+        15 => return Request::Breakout(BreakoutRequest::Close),
+        16 => Moderation::Remove { participant, ban: false },
+        _ => {
+            let (rooms, assignments) = (vec!["a".into(), "b".into()], vec![]);
+            return Request::Breakout(BreakoutRequest::Open { rooms, assign: Assign::Even, assignments, duration_s: 30 });
+        }
+    })
+}
+
 fn is_reply(message: &ServerMessage) -> bool {
     serde_json::to_value(message).unwrap().get("id").is_some()
+}
+
+/// Nobody hears another room, nor what may not be published.
+fn check_room(w: &World, room: &Room) {
+    for participant in room.people() {
+        assert_eq!(w.rooms.whereabouts[&participant.id].0, room.id);
+        for subscription in &participant.subscriptions {
+            let publisher = room.people().find(|p| p.id == subscription.source.publisher).expect("in the same room");
+            assert!(publisher.shown().any(|publication| publication.id == subscription.source.publication));
+        }
+        for publication in &participant.publications {
+            assert_eq!(w.media.is_muted(publication.id), participant.stops(publication), "{publication:?} {:?}", participant.standing);
+        }
+    }
 }
 
 /// The room's subscriptions are the media side's, m-line for m-line.
 fn check(w: &World) {
     assert_eq!(w.rooms.participants(), w.media.open_count());
-    assert_eq!(w.rooms.rooms(), usize::from(w.media.open_count() > 0));
+    assert_eq!(w.rooms.rooms() > 0, w.media.open_count() > 0 || !w.rooms.held.is_empty());
+    assert_eq!(w.rooms.by_resume.len(), w.rooms.rooms.values().flat_map(Room::people).filter(|p| p.calls()).count());
+    for room in w.rooms.rooms.values() {
+        check_room(w, room);
+    }
     for participant in w.rooms.rooms.values().flat_map(Room::people) {
         let mut books: Vec<_> = participant.subscriptions.iter().map(|s| (s.source, s.mid.clone())).collect();
         let mut media = w.media.with(participant.id, |person| person.wanted.clone());
