@@ -1,0 +1,48 @@
+// Calls between identities: ringing, accepting, declining, cancelling.
+import { after, before, describe, it } from "node:test";
+import { chromium, HTTP, server } from "./lab.mjs";
+
+describe("two people who can be called", () => {
+  let pointsman, browser, ann, bob;
+  before(async () => {
+    pointsman = await server();
+    browser = await chromium();
+    [ann, bob] = [await browser.tab("ann", 30, { width: 320, height: 180 }), await browser.tab("bob", 200, { width: 320, height: 180 })];
+    for (const tab of [ann, bob]) {
+      await tab.open(`${HTTP}/?token=${pointsman.presence(tab.name)}`);
+      await tab.reads("You can be called.", 15_000);
+    }
+  });
+  after(async () => {
+    await browser.close();
+    await pointsman.stop();
+  });
+
+  async function rings(tab, whom) {
+    await tab.page.getByRole("textbox", { name: "Who to call" }).fill(whom);
+    await tab.press("Call");
+  }
+
+  it("decline, and the caller is told", async () => {
+    await rings(ann, "bob");
+    await bob.reads("ann is calling");
+    await bob.press("Decline");
+    await ann.reads("bob declined.");
+  });
+
+  it("cancel before it is answered", async () => {
+    await rings(ann, "bob");
+    await bob.reads("ann is calling");
+    await ann.press("Cancel");
+    await bob.reads("ann cancelled the call.");
+  });
+
+  it("accept, and see and hear each other", async () => {
+    await rings(ann, "bob");
+    await bob.reads("ann is calling");
+    await bob.press("Accept");
+    for (const tab of [ann, bob]) await tab.inCall();
+    await ann.meets([bob], 20_000);
+    await bob.meets([ann], 20_000);
+  });
+});
