@@ -34,6 +34,7 @@ const FILES: &[(&str, &str, &str)] = &page_files![
     SCRIPT "chat.js",
     SCRIPT "devices.js",
     SCRIPT "gallery.js",
+    SCRIPT "invite.js",
     SCRIPT "keys.js",
     SCRIPT "make.js",
     SCRIPT "menu.js",

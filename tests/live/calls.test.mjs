@@ -45,4 +45,21 @@ describe("two people who can be called", () => {
     await ann.meets([bob], 20_000);
     await bob.meets([ann], 20_000);
   });
+
+  it("are rung into a call that is on", async () => {
+    const host = await browser.tab("Host", 120, { width: 320, height: 180 });
+    await host.comes(pointsman, "office", { host: true });
+    await host.inCall();
+    const cat = await browser.tab("cat", 280, { width: 320, height: 180 });
+    await cat.open(`${HTTP}/?token=${pointsman.presence("cat")}`);
+    await cat.reads("You can be called.", 15_000);
+    await host.turnsTo(/^People/);
+    await host.page.locator("summary", { hasText: "Ring somebody in" }).click();
+    await host.page.getByRole("textbox", { name: "Ring somebody in" }).fill("cat");
+    await host.press("Ring");
+    await cat.reads("Host is calling");
+    await cat.press("Accept");
+    await cat.inCall();
+    await host.meets([cat], 20_000);
+  });
 });

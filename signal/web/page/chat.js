@@ -29,6 +29,13 @@ export class Chat {
     standing.on("chat", (message) => this.#changed(message), call.ended);
     standing.on("entered", () => this.#enter(), call.ended);
     standing.on(["people", "you"], () => this.#showTo(), call.ended);
+    let host = standing.isHost;
+    standing.on("you", () => {
+      if (host === standing.isHost) return;
+      host = standing.isHost;
+      this.list.replaceChildren(); // whose messages we may delete has changed
+      this.#draw();
+    }, call.ended);
     call.on(["participantJoined", "participantLeft"], () => this.#showTo());
     panel.addEventListener("changed", () => this.panel.page === "chat" && this.#read(), { signal: call.ended });
     this.#enter();

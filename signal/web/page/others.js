@@ -22,7 +22,7 @@ export class Others {
     call.on("trackUnsubscribed", (what) => this.#hide(what));
     call.on("quality", (what) => this.#quality(what));
     call.on("speakers", ({ speakers: [first] }) => gallery.setSpeaker(first === call.room.you?.id ? "you" : (first ?? null)));
-    call.on("publicationMuted", ({ publication, participant }) => participant && publication.track && this.#show({ publication, participant, track: publication.track }));
+    call.on(["publicationMuted", "publicationUpdated"], ({ publication, participant }) => participant && publication.track && this.#show({ publication, participant, track: publication.track }));
     standing.on("people", () => [...call.room.participants.values()].forEach((participant) => this.#note(participant)), call.ended);
     standing.on("hands", () => {
       for (const [key, tile] of gallery.tiles) tile.setHand(standing.hasHandUp(key === "you" ? standing.you?.id : key));

@@ -1,6 +1,6 @@
 // The page: a lobby, then a call. Parameters of its address:
 //   room (or #room), name   filled in;  join=1   join at once;  token   a join token (production);  relay=1   media through the TURN relay only
-//   view=speaker, view=grid   how the tiles stand from the beginning
+//   view=speaker, view=grid   how the tiles stand from the beginning;  host=1   as a host (a development server only)
 import { Presence, Room } from "/client/pointsman.js";
 import { Boards } from "/page/board.js";
 import { Breakouts } from "/page/breakouts.js";
@@ -70,7 +70,7 @@ async function getToken(name, roomName) {
   if (token) return token;
   if (!dev) throw new Error("This server needs a link with a token. Ask whoever invited you.");
   tell("Asking for a token…", "busy");
-  const response = await fetch("/dev/token", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ room: roomName, name }) });
+  const response = await fetch("/dev/token", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ room: roomName, name, admin: $("host").checked }) });
   const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(body.detail ?? `No token: the server answered ${response.status}.`);
   return body.token;
@@ -131,7 +131,7 @@ function enterCall() {
   document.body.dataset.view = "call";
   document.title = `${room.name} · Pointsman`;
   $("room-name").textContent = room.name;
-  if (dev && !token) history.replaceState(null, "", `/?room=${encodeURIComponent(room.name)}`);
+  if (dev && !token) history.replaceState(null, "", `/?room=${encodeURIComponent(room.name)}${$("host").checked ? "&host=1" : ""}`);
   $("copy").hidden = Boolean(token);
   const boards = new Boards(call, { gallery });
   Object.assign(parts, { boards });
@@ -273,6 +273,8 @@ if (claims) {
   if (!$("room").value) $("room").value = claims.video?.room ?? "";
 }
 if (!$("room").value && dev && !token) $("room").value = `${pick(WORDS[0])}-${pick(WORDS[1])}-${Math.floor(10 + Math.random() * 90)}`;
+$("host-field").hidden = !dev || Boolean(token);
+$("host").checked = dev && !token && (query.has("host") || !query.get("room"));
 $("footnote").textContent = dev && !token ? "Nothing is recorded. Everyone who knows the room can come in." : "Nothing is recorded.";
 if (claims?.video?.roomJoin && !claims.video.room) {
   $("join").dataset.presence = "";

@@ -1,4 +1,5 @@
 // Who is here: roles, who may be heard and seen, hands in their order, who waits outside, the audience of a webinar; and what hosts do to each.
+import { Invite } from "/page/invite.js";
 import { $, button, face, icon, iconButton, keep, make } from "/page/make.js";
 import { openMenu } from "/page/menu.js";
 import { banner } from "/page/notices.js";
@@ -27,6 +28,7 @@ export class People {
       (this.hands = make("section", { class: "group", aria: { label: "Raised hands" } })),
       (this.here = make("section", { class: "group", aria: { label: "In the room" } })),
       (this.watching = make("section", { class: "group", aria: { label: "Audience" } })),
+      new Invite(call).element,
     );
     refresh();
   }

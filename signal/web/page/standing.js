@@ -138,7 +138,8 @@ export class Standing extends EventTarget {
     this.boards = new Set(state.boards ?? []);
     this.audience = state.audience ?? 0;
     this.breakout = state.breakout ?? null;
-    this.#takeBreakouts(state.breakouts ?? null);
+    // Who moves is in breakouts that go on, said again or not.
+    if (type !== "moved" || state.breakouts) this.#takeBreakouts(state.breakouts ?? null);
     this.waiting = state.waiting ?? [];
     this.bans = state.bans ?? [];
     this.name = type === "moved" ? (name ?? "") : (room ?? "");
