@@ -18,7 +18,7 @@ export class Breakouts {
     this.page.replaceChildren(this.body);
     standing.on(["breakouts", "you", "entered"], () => this.#draw(), call.ended);
     standing.on("entered", ({ type }) => type === "moved" && this.#arrived(), call.ended);
-    standing.on("people", () => !standing.breakouts && standing.isHost && this.#drawPlan(), call.ended);
+    standing.on("people", () => standing.isHost && (standing.breakouts ? this.#drawOpen() : this.#drawPlan()), call.ended);
     standing.on("broadcast", ({ name, text }) => prompt(`${name || "A host"} to all rooms: ${text}`, [["All right", () => {}]], { signal: call.ended, seconds: 60 }), call.ended);
     standing.on("ending", ({ ends_in_ms }) => banner(`The breakout rooms end in ${Math.round(ends_in_ms / 1000)} seconds.`, 8), call.ended);
     let were = Boolean(standing.breakouts);
@@ -138,23 +138,28 @@ export class Breakouts {
   // --- while they are open ---
 
   #drawOpen() {
-    const { standing } = this.call;
+    const { room, standing } = this.call;
     const { rooms, assign } = standing.breakouts;
-    const writing = this.text?.value ?? "";
+    // Somebody may be writing, or about to choose: only what changed is drawn anew.
+    if (!this.cards?.isConnected || this.cards.dataset.host !== String(standing.isHost)) {
+      this.cards = make("div", { data: { host: standing.isHost } });
+      this.body.replaceChildren(...(standing.isHost ? [this.#controls()] : []), this.cards);
+    }
+    const state = JSON.stringify([rooms, assign, standing.breakout, [...room.participants.keys()]]);
+    if (this.cards.state === state) return;
+    this.cards.state = state;
     const list = rooms.map(({ breakout, name, participants }) => this.#roomCard(breakout, name, participants, assign));
-    const main = standing.isHost || standing.breakout !== null ? this.#mainCard() : null;
-    this.body.replaceChildren(...(standing.isHost ? [this.#controls()] : []), ...(main ? [main] : []), ...list);
-    if (this.text) this.text.value = writing;
+    this.cards.replaceChildren(...(standing.isHost || standing.breakout !== null ? [this.#mainCard()] : []), ...list);
   }
 
   #controls() {
     const { call } = this;
-    this.text = make("input", { maxLength: 500, placeholder: "Say something in every room", aria: { label: "Message to all rooms" } });
-    const form = make("form", { class: "row" }, this.text, make("button", { type: "submit", class: "small primary", textContent: "Send" }));
+    const words = make("input", { maxLength: 500, placeholder: "Say something in every room", aria: { label: "Message to all rooms" } });
+    const form = make("form", { class: "row" }, words, make("button", { type: "submit", class: "small primary", textContent: "Send" }));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const text = this.text.value.trim();
-      if (text && (await call.ask("broadcast", { text }))) this.text.value = "";
+      const text = words.value.trim();
+      if (text && (await call.ask("broadcast", { text }))) words.value = "";
     });
     const minutes = make("input", { type: "number", min: 0, max: 720, step: "any", value: "5", aria: { label: "Minutes from now" } });
     const timer = make("form", { class: "row" }, make("label", { class: "inline" }, "End in", minutes, "min"), make("button", { type: "submit", class: "small plain", textContent: "Set timer" }));
@@ -165,7 +170,9 @@ export class Breakouts {
   #mainCard() {
     const { room, standing } = this.call;
     const here = standing.breakout === null;
-    const people = here ? [...room.participants.values()].map(({ id, identity, name }) => ({ participant: id, identity, name })) : [];
+    // Who moves is told to be there before it is told to have left.
+    const elsewhere = new Set(standing.breakouts.rooms.flatMap(({ participants }) => participants.map(({ participant }) => participant)));
+    const people = here ? [...room.participants.values()].filter(({ id }) => !elsewhere.has(id)).map(({ id, identity, name }) => ({ participant: id, identity, name })) : [];
     return make("section", { class: "room-card", data: { here, breakout: "main" } }, make("header", {}, make("h3", { textContent: "Main room" }), !here && button("Return", () => this.#move(null), "small primary")),
       make("ul", { class: "people" }, people.map((person) => this.#person(person, null))));
   }
