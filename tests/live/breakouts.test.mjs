@@ -38,7 +38,7 @@ describe("a class of four", () => {
   it("hears the host in every room", async () => {
     await ann.page.getByRole("textbox", { name: "Message to all rooms" }).fill("Five minutes");
     await ann.press("Send");
-    for (const tab of [bob, dan]) await tab.reads(/Ann to all rooms: Five minutes/);
+    for (const tab of [bob, dan]) await tab.reads(/to all rooms: Five minutes/);
   });
 
   it("is moved by the host, and joined by her", async () => {

@@ -88,8 +88,8 @@ describe("three people who type", () => {
     await ann.page.getByRole("textbox", { name: "Option 2" }).fill("Salad");
     await ann.page.getByRole("checkbox", { name: "Anonymous" }).uncheck();
     await ann.press("Start the poll");
-    await bob.page.getByRole("radio", { name: "Salad" }).check({ timeout: 5_000 });
-    await cat.page.getByRole("radio", { name: "Soup" }).check({ timeout: 5_000 });
+    await bob.page.getByRole("radio", { name: "Salad" }).check({ timeout: 20_000 });
+    await cat.page.getByRole("radio", { name: "Soup" }).check({ timeout: 20_000 });
     await until("the host sees both", 5_000, async () => /2 votes/.test(await ann.page.locator(".poll").innerText()));
     assert.equal(await bob.page.locator(".poll meter").count(), 0, "no results before it is closed");
     await bob.page.getByRole("radio", { name: "Soup" }).check();

@@ -19,7 +19,7 @@ export class Breakouts {
     standing.on(["breakouts", "you", "entered"], () => this.#draw(), call.ended);
     standing.on("entered", ({ type }) => type === "moved" && this.#arrived(), call.ended);
     standing.on("people", () => standing.isHost && (standing.breakouts ? this.#drawOpen() : this.#drawPlan()), call.ended);
-    standing.on("broadcast", ({ name, text }) => prompt(`${name || "A host"} to all rooms: ${text}`, [["All right", () => {}]], { signal: call.ended, seconds: 60 }), call.ended);
+    standing.on("broadcast", ({ by, name, text }) => prompt(`${name || (call.room.participants.has(by) ? call.nameOf(by) : "A host")} to all rooms: ${text}`, [["All right", () => {}]], { signal: call.ended, seconds: 60 }), call.ended);
     standing.on("ending", ({ ends_in_ms }) => banner(`The breakout rooms end in ${Math.round(ends_in_ms / 1000)} seconds.`, 8), call.ended);
     let were = Boolean(standing.breakouts);
     standing.on("breakouts", () => {
@@ -47,8 +47,8 @@ export class Breakouts {
     banner(where);
   }
 
-  #move(breakout, participant) {
-    return this.call.ask("move", { breakout, ...(participant ? { participant } : {}) });
+  #move(breakout, participant = this.call.standing.you.id) {
+    return this.call.ask("move", { breakout, participant });
   }
 
   #draw() {
