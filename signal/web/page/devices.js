@@ -98,6 +98,7 @@ export class Devices extends EventTarget {
     }
     if (this.microphonePublication) {
       await this.call?.room.setMuted(this.microphonePublication, !this.microphoneOn).catch((error) => {
+        if (error.code === "interrupted") return; // told when the connection is back
         this.microphoneOn = false;
         if (error.code !== "forbidden") return tellError(error);
         banner("A host muted you. Raise your hand to be let speak again.");
@@ -122,6 +123,7 @@ export class Devices extends EventTarget {
       this.tell(told);
     }
     await this.#sendCamera().catch((error) => {
+      if (error.code === "interrupted") return;
       if (error.code !== "forbidden") return tellError(error);
       this.#cameraOff();
       banner("A host stopped your video. Raise your hand to be let show yourself again.");
@@ -165,6 +167,7 @@ export class Devices extends EventTarget {
       const may = call.standing.you?.can_publish;
       if (may !== might) (might = may) ? this.#changed() : this.#silence();
     }, call.ended);
+    call.on("stateChanged", ({ state }) => state === "connected" && this.#tellAgain());
     call.on("publicationMuted", ({ publication, participant }) => {
       if (participant || !publication.mutedByServer || !publication.muted) return;
       banner(publication.source === "camera" ? "A host stopped your video." : `A host muted your ${publication.source.replace("_", " ")}.`);
@@ -178,6 +181,13 @@ export class Devices extends EventTarget {
     });
     if (might === false) this.#silence();
     this.#changed();
+  }
+
+  /** The connection was away: what was switched meanwhile is told now. */
+  #tellAgain() {
+    for (const [publication, on] of [[this.microphonePublication, this.sendsMicrophone], [this.cameraPublication, Boolean(this.camera)]]) {
+      if (publication && !publication.mutedByServer) this.call?.room.setMuted(publication, !on).catch((error) => console.debug(error.message));
+    }
   }
 
   /** We may not publish any more: nothing is, and the camera's light goes out. */
