@@ -20,20 +20,57 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
+/// A file under `web/page` by its name, as the page asks for it.
+macro_rules! page_files {
+    ($($content_type:ident $name:literal),* $(,)?) => {
+        [$((concat!("/page/", $name), $content_type, include_str!(concat!("../web/page/", $name)))),*]
+    };
+}
+
+const FILES: &[(&str, &str, &str)] = &page_files![
+    SCRIPT "board.js",
+    SCRIPT "breakouts.js",
+    SCRIPT "call.js",
+    SCRIPT "chat.js",
+    SCRIPT "devices.js",
+    SCRIPT "gallery.js",
+    SCRIPT "invite.js",
+    SCRIPT "keys.js",
+    SCRIPT "make.js",
+    SCRIPT "menu.js",
+    SCRIPT "moderation.js",
+    SCRIPT "network.js",
+    SCRIPT "notices.js",
+    SCRIPT "others.js",
+    SCRIPT "page.js",
+    SCRIPT "panel.js",
+    SCRIPT "people.js",
+    SCRIPT "polls.js",
+    SCRIPT "reactions.js",
+    SCRIPT "ringing.js",
+    SCRIPT "sharing.js",
+    SCRIPT "standing.js",
+    SCRIPT "statistics.js",
+    SCRIPT "tile.js",
+    SCRIPT "viewing.js",
+    SCRIPT "waiting.js",
+    STYLE "call.css",
+    STYLE "page.css",
+    STYLE "panel.css",
+    STYLE "tiles.css",
+    SVG "icon.svg",
+];
+
 pub fn routes() -> Router<Signal> {
     // The client is a module that pages of other origins import.
     let client = Router::new()
         .route("/client/pointsman.js", get(|| async { file(SCRIPT, include_str!("../web/client/pointsman.js")) }))
         .layer(middleware::from_fn(any_origin));
-    Router::new()
-        .route("/", get(|State(signal): State<Signal>| async move { file(HTML, index(signal.config().dev_tokens)) }))
-        .route("/page/page.js", get(|| async { file(SCRIPT, include_str!("../web/page/page.js")) }))
-        .route("/page/gallery.js", get(|| async { file(SCRIPT, include_str!("../web/page/gallery.js")) }))
-        .route("/page/viewing.js", get(|| async { file(SCRIPT, include_str!("../web/page/viewing.js")) }))
-        .route("/page/statistics.js", get(|| async { file(SCRIPT, include_str!("../web/page/statistics.js")) }))
-        .route("/page/page.css", get(|| async { file(STYLE, include_str!("../web/page/page.css")) }))
-        .route("/page/icon.svg", get(|| async { file(SVG, include_str!("../web/page/icon.svg")) }))
-        .merge(client)
+    let index = Router::new().route("/", get(|State(signal): State<Signal>| async move { file(HTML, index(signal.config().dev_tokens)) }));
+    let page = |router: Router<Signal>, &(path, content_type, body): &(&'static str, &'static str, &'static str)| {
+        router.route(path, get(move || async move { file(content_type, body) }))
+    };
+    FILES.iter().fold(index, page).merge(client)
 }
 
 /// The page must know whether it may ask for tokens.

@@ -2,6 +2,7 @@
 //
 // tests/run starts node inside a network namespace that has `lo` and 10.78.0.1, so ports are free and nothing leaves it.
 import { execFileSync, spawn } from "node:child_process";
+import crypto from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -33,6 +34,15 @@ function certificate(dir) {
     "-addext", `subjectAltName=DNS:${HOST},IP:${ADDRESS},IP:127.0.0.1`, "-keyout", `${dir}/key.pem`, "-out", `${dir}/cert.pem`);
 }
 
+const SECRET = "a key secret of more than thirty-two characters";
+
+/** A token with claims that the command line does not make. */
+function mint(claims) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part({ iss: "testkey", exp: Math.floor(Date.now() / 1000) + 3600, ...claims })}`;
+  return `${signed}.${crypto.createHmac("sha256", SECRET).update(signed).digest("base64url")}`;
+}
+
 /** Starts the server with `args`, or with a production-like configuration on 10.78.0.1 and 127.0.0.1; `tcp` and `tls`: whether it listens there;
  *  `address`: one more that it has. */
 export async function server({ dev = false, shards = 2, turn = "", tcp = true, tls = true, address } = {}) {
@@ -60,7 +70,7 @@ realm = "example.org"
 relay_ports = "50000-50999"
 shared_secret = "a secret that only this test knows"
 ${turn}[keys]
-testkey = "a key secret of more than thirty-two characters"
+testkey = "${SECRET}"
 `);
     args = ["serve", "--config", config];
   }
@@ -76,6 +86,8 @@ testkey = "a key secret of more than thirty-two characters"
     authority: `${dir}/ca.pem`,
     token: (room, identity, ...more) =>
       execFileSync(BINARY, ["token", "--config", config, "--room", room, "--identity", identity, ...more], { encoding: "utf8" }).trim().split("\n").at(-1),
+    /** A token that opens presence: no room. */
+    presence: (identity) => mint({ sub: identity, name: identity, video: { roomJoin: true } }),
     metrics: async () => (await fetch(`${HTTP}/metrics`)).text(),
     log: text,
     async stop() {
@@ -163,6 +175,26 @@ function camera({ hue, hertz, width = 640, height = 360, noise = 0 }) {
     }
     return stream;
   };
+  // A shared screen is a still picture of the opposite colour, with a tone of its own.
+  navigator.mediaDevices.getDisplayMedia = async () => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+    const pen = canvas.getContext("2d");
+    let n = 0;
+    const draw = () => {
+      pen.fillStyle = `hsl(${(hue + 180) % 360} 80% 45%)`;
+      pen.fillRect(0, 0, 640, 360);
+      pen.fillStyle = "#fff";
+      pen.fillRect((n += 9) % 600, 330, 20, 20);
+    };
+    draw();
+    setInterval(draw, 100);
+    const context = new AudioContext();
+    const tone = new OscillatorNode(context, { frequency: hertz + 200 });
+    const sink = context.createMediaStreamDestination();
+    tone.connect(sink);
+    tone.start();
+    return new MediaStream([...canvas.captureStream(10).getTracks(), ...sink.stream.getTracks()]);
+  };
 }
 
 // Asked inside a page: the hue of every remote picture, and whether it moves.
@@ -194,6 +226,17 @@ async function candidates() {
 
 const near = (hue, want) => Math.abs(((hue - want + 540) % 360) - 180) < 25;
 
+/** People of one room in tabs of one browser, by name, all in the call; those of `hosts` have the rights of a host. */
+export async function people(pointsman, browser, room, names, { hosts = names.slice(0, 1) } = {}) {
+  const tabs = {};
+  for (const [n, name] of names.entries()) {
+    tabs[name] = await browser.tab(name, (30 + 110 * n) % 360, { width: 320, height: 180 });
+    await tabs[name].comes(pointsman, room, { host: hosts.includes(name) });
+    await tabs[name].inCall();
+  }
+  return tabs;
+}
+
 /** A browser tab in the call. */
 export class Tab {
   constructor(page, name, hue) {
@@ -217,6 +260,46 @@ export class Tab {
       throw new Error(`${this.name} does not see and hear ${others.map((x) => `${x.name} (${x.hue})`)}: ${JSON.stringify(last)} page says: ${page}`, { cause: error });
     }
     return Date.now() - this.since;
+  }
+  /** Opens the page with a token for this room and joins. */
+  comes(pointsman, room, { host = false, more = [] } = {}) {
+    return this.open(`${HTTP}/?room=${room}&join=1&token=${pointsman.token(room, this.name, ...(host ? ["--admin"] : []), ...more)}`);
+  }
+  async inCall(ms = 25_000) {
+    await this.page.waitForFunction(() => document.body.dataset.view === "call" && window.pointsman.state === "connected", null, { timeout: ms });
+  }
+  /** The user reads this somewhere on the page. */
+  async reads(text, ms = 10_000) {
+    await this.page.getByText(text).first().waitFor({ timeout: ms }).catch(async (error) => {
+      throw new Error(`${this.name} does not read ${text}: ${await this.page.evaluate(() => document.body.innerText)}`, { cause: error });
+    });
+  }
+  /** Presses a button by its label. */
+  async press(name, { exact = true, within = this.page } = {}) {
+    await within.getByRole("button", { name, exact }).first().click();
+  }
+  /** Opens a page of the panel. */
+  async turnsTo(page) {
+    if (!(await this.page.locator("#panel").isVisible())) await this.press("People", { exact: false });
+    await this.page.getByRole("tab", { name: page }).click();
+  }
+  /** Chooses from somebody's menu in the list of people. */
+  async chooses(entry, name) {
+    await this.turnsTo(/^People/);
+    await this.press(`More for ${name}`);
+    await this.page.getByRole("menuitem", { name: entry, exact: true }).click();
+  }
+  /** Chooses from the menu of the call. */
+  async more(entry) {
+    await this.press("More");
+    await this.page.getByRole("menu").getByText(entry, { exact: true }).click();
+  }
+  /** The row of somebody in the list of who is here. */
+  row(name) {
+    return this.page.locator(`#people-page section[aria-label="In the room"] li[data-identity="${name}"]`);
+  }
+  tile(name) {
+    return this.page.locator(`.tile[data-kind="camera"][data-identity="${name}"]`);
   }
   pictures() {
     return this.page.evaluate(pictures);

@@ -49,6 +49,7 @@
  *   broadcast           { by, name, text }                        a host says something in all rooms
  *   audience            { count }                                 how large a webinar's audience is
  *   call                { call }                                  an invitation from or to us has changed
+ *   message             { message }                               every message of the server as it came, after it was acted on
  *   closed              { reason, message, error }                the call is over; `error` is null after `leave()`
  */
 
@@ -729,7 +730,7 @@ export class Room extends EventTarget {
       const socket = (this.#socket = new WebSocket(url, "pointsman.v1"));
       let opened = false;
       socket.onopen = () => resolve((opened = true));
-      socket.onmessage = ({ data }) => this.#socket === socket && this.#take(JSON.parse(data));
+      socket.onmessage = ({ data }) => this.#socket === socket && this.#receive(JSON.parse(data));
       socket.onclose = async () => {
         if (this.#socket !== socket) return;
         if (opened) this.#lost();
@@ -812,6 +813,11 @@ export class Room extends EventTarget {
     // A code of our own: it means to come back.
     socket.close(4000);
     this.#lost();
+  }
+
+  #receive(message) {
+    this.#take(message);
+    this.#tell("message", { message });
   }
 
   /** One message of the server. */

@@ -1,195 +1,64 @@
 // The page: a lobby, then a call. Parameters of its address:
 //   room (or #room), name   filled in;  join=1   join at once;  token   a join token (production);  relay=1   media through the TURN relay only
-//   view=speaker, view=grid   how the tiles stand from the beginning
-import { Room } from "/client/pointsman.js";
+//   view=speaker, view=grid   how the tiles stand from the beginning;  host=1   as a host (a development server only)
+import { Presence, Room } from "/client/pointsman.js";
+import { Boards } from "/page/board.js";
+import { Breakouts } from "/page/breakouts.js";
+import { Call } from "/page/call.js";
+import { Chat } from "/page/chat.js";
+import { Devices, wireSwitches } from "/page/devices.js";
 import { Gallery } from "/page/gallery.js";
+import { listenToKeys } from "/page/keys.js";
+import { $ } from "/page/make.js";
+import { openMenu } from "/page/menu.js";
+import { Moderation } from "/page/moderation.js";
+import { Network } from "/page/network.js";
+import { banner, strip, tell } from "/page/notices.js";
+import { Others } from "/page/others.js";
+import { Panel } from "/page/panel.js";
+import { People } from "/page/people.js";
+import { Polls } from "/page/polls.js";
+import { Reactions } from "/page/reactions.js";
+import { Ringing } from "/page/ringing.js";
+import { Sharing } from "/page/sharing.js";
 import { Statistics } from "/page/statistics.js";
-import { Viewing } from "/page/viewing.js";
+import { Doorbell, wait } from "/page/waiting.js";
 
-const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 const token = query.get("token");
 const dev = document.documentElement.dataset.dev === "true";
 const WORDS = [["amber", "blue", "green", "quiet", "silver", "early", "western", "upper"], ["junction", "signal", "platform", "siding", "bridge", "crossing", "valley", "harbour"]];
 
-/** Our own side: what we send, and what is switched off. */
-const own = { camera: null, microphone: null, cameraOn: true, microphoneOn: true, cameraPublication: null, microphonePublication: null, screen: [] };
+const devices = new Devices();
+const panel = new Panel();
 const gallery = new Gallery($("gallery"), {
   blocked: () => ($("unblock").hidden = false),
+  screen: (tile, publication) => parts?.boards?.over(tile, publication),
   arranged: () => {
-    viewing?.touch();
+    parts?.others.viewing.touch();
     $("view-button").setAttribute("aria-pressed", gallery.showsSpeaker);
+    $("view-button").querySelector("span").textContent = gallery.showsSpeaker ? "Gallery view" : "Speaker view";
   },
 });
-/** Of the call that is on. @type {Viewing | null} */
-let viewing = null;
-/** @type {Statistics | null} */
-let statistics = null;
-/** @type {Room | null} */
-let room = null;
-let levels = 0;
+/** The call that is on, or about to be. @type {Call | null} */
+let call = null;
+/** What the page is made of while a call is on. */
+let parts = null;
 
-// --- devices ---
+// --- joining ---
 
-const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
-const AUDIO = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
-
-const chosen = (picker) => (picker.value ? { deviceId: { exact: picker.value } } : {});
-const wantedVideo = () => ({ ...VIDEO, ...chosen($("camera-picker")) });
-const wantedAudio = () => ({ ...AUDIO, ...chosen($("microphone-picker")) });
-
-/** Opens what is wanted and missing; without a camera still the microphone, and the other way round. Returns what to tell the user. */
-async function openDevices() {
-  const want = { video: own.cameraOn && !own.camera && wantedVideo(), audio: !own.microphone && wantedAudio() };
-  if (!want.video && !want.audio) return "";
-  if (!navigator.mediaDevices?.getUserMedia) {
-    return "This page was not loaded over HTTPS, so the browser gives it no camera and no microphone. You can join to watch and listen.";
-  }
-  const open = async (constraints) => {
-    for (const track of (await navigator.mediaDevices.getUserMedia(constraints)).getTracks()) {
-      track.kind === "video" ? useCamera(track) : useMicrophone(track);
-    }
-  };
-  try {
-    await open({ video: want.video || false, audio: want.audio || false });
-    return "";
-  } catch (error) {
-    if (!want.video || !want.audio) return deviceTrouble(error, want.video ? "camera" : "microphone");
-    if (error.name === "NotAllowedError") return deviceTrouble(error, "camera and microphone");
-    const troubles = [];
-    await open({ audio: want.audio }).catch((reason) => troubles.push(deviceTrouble(reason, "microphone")));
-    await open({ video: want.video }).catch((reason) => troubles.push(deviceTrouble(reason, "camera")));
-    return troubles.join(" ");
-  }
-}
-
-function deviceTrouble(error, what) {
-  switch (error.name) {
-    case "NotAllowedError": return `The browser was not allowed to use the ${what}. Allow it beside the page's address and reload, or join without.`;
-    case "NotFoundError": return `No ${what} was found. You can join without.`;
-    case "NotReadableError": return `The ${what} is in use by another program. Close it, or join without.`;
-    case "OverconstrainedError": return `The chosen ${what} is gone. Choose another, or join without.`;
-    default: return `The ${what} could not be opened: ${error.message || error.name}.`;
-  }
-}
-
-function useCamera(track) {
-  own.camera = track;
-  track.contentHint = "motion";
-  track.addEventListener("ended", () => own.camera === track && setCamera(false)); // unplugged, or permission withdrawn
-}
-
-function useMicrophone(track) {
-  own.microphone = track;
-  track.enabled = own.microphoneOn;
-}
-
-async function fillPickers() {
-  const devices = (await navigator.mediaDevices?.enumerateDevices?.().catch(() => [])) ?? [];
-  for (const [picker, kind, what, track] of [[$("camera-picker"), "videoinput", "camera", own.camera], [$("microphone-picker"), "audioinput", "microphone", own.microphone]]) {
-    const current = track?.getSettings().deviceId ?? picker.value;
-    const options = devices.filter((device) => device.kind === kind).map((device, n) => new Option(device.label || `${what[0].toUpperCase()}${what.slice(1)} ${n + 1}`, device.deviceId));
-    picker.replaceChildren(...(options.length ? options : [new Option(`No ${what}`, "")]));
-    picker.disabled = !options.length;
-    if (options.some((option) => option.value === current)) picker.value = current;
-  }
-}
-
-// --- switches, in the lobby and in the call ---
-
-async function setMicrophone(on) {
-  own.microphoneOn = on;
-  if (on && !own.microphone) {
-    const trouble = await openDevices();
-    if (!own.microphone) own.microphoneOn = false;
-    tellTrouble(trouble);
-    if (own.microphone && room?.state === "connected" && !own.microphonePublication) {
-      own.microphonePublication = await room.publish(own.microphone, { source: "microphone" }).catch(tellError);
-    }
-  }
-  if (own.microphone) own.microphone.enabled = own.microphoneOn;
-  if (own.microphonePublication) await room?.setMuted(own.microphonePublication, !own.microphoneOn).catch(tellError);
-  showSwitches();
-}
-
-/** Off means off: the camera's light goes out. */
-async function setCamera(on) {
-  own.cameraOn = on;
-  if (!on) {
-    own.camera?.stop();
-    own.camera = null;
-  } else if (!own.camera) {
-    const trouble = await openDevices();
-    if (!own.camera) own.cameraOn = false;
-    tellTrouble(trouble);
-  }
-  await sendCamera().catch(tellError);
-  showSwitches();
-}
-
-async function sendCamera() {
-  const publication = own.cameraPublication;
-  if (publication) {
-    await room?.replaceTrack(publication, own.camera);
-    await room?.setMuted(publication, !own.camera);
-  } else if (own.camera && room?.state === "connected") {
-    own.cameraPublication = await room.publish(own.camera, { source: "camera" });
-    gallery.get("you").publication = own.cameraPublication;
-  }
-}
-
-function showSwitches() {
-  for (const [what, on, verbOn, verbOff] of [["microphone", own.microphoneOn && own.microphone, "Mute microphone", "Unmute microphone"], ["camera", own.cameraOn && own.camera, "Turn camera off", "Turn camera on"]]) {
-    for (const button of document.querySelectorAll(`[data-toggle="${what}"]`)) {
-      const label = on ? verbOn : verbOff;
-      button.dataset.off = !on;
-      button.setAttribute("aria-label", label);
-      button.title = label;
-      button.querySelector("use").setAttribute("href", `#${what === "microphone" ? "mic" : "camera"}${on ? "" : "-off"}`);
-    }
-  }
-  $("preview").hidden = !own.camera;
-  if (own.camera && $("preview").srcObject?.getVideoTracks()[0] !== own.camera) $("preview").srcObject = new MediaStream([own.camera]);
-  const tile = gallery.get("you");
-  if (tile) {
-    tile.setVideo(own.camera);
-    tile.setCameraOff(!own.camera);
-    tile.setMuted(!own.microphoneOn || !own.microphone);
-  }
-}
-
-// --- telling ---
-
-function tell(text, kind = "") {
-  $("status").textContent = text;
-  $("status").className = `status ${kind}`;
-}
-
-let bannerTimer = 0;
-function banner(text, seconds = 6) {
-  clearTimeout(bannerTimer);
-  $("banner").textContent = text;
-  $("banner").hidden = !text;
-  if (text && seconds) bannerTimer = setTimeout(() => ($("banner").hidden = true), seconds * 1000);
-}
-
-function tellTrouble(text) {
-  if (document.body.dataset.view === "call") text && banner(text);
-  else $("preview-note").textContent = text || (own.cameraOn ? "" : "Camera is off");
-}
-
-function tellError(error) {
-  console.warn(error);
-  banner(error.message);
-}
-
-/** Why it could not join, in words that say what to do. */
+/** Why it could not join, or why it ended, in words that say what to do. */
 function explain(error) {
   switch (error.code) {
     case "token": return /expired/.test(error.message) ? "This link has expired. Ask for a new one." : `This link's token was not accepted: ${error.message}.`;
     case "forbidden": return `You are not allowed in: ${error.message}.`;
     case "full": return `There is no space: ${error.message}. Try again later.`;
     case "busy": return "The server is busy. Try again in a moment.";
+    case "locked": return "The room is locked: nobody else may come in.";
+    case "banned": return "You were banned from this room.";
+    case "denied": return "You were not admitted.";
+    case "removed": return "A host removed you from the call.";
+    case "room_ended": return "The call was ended for everyone.";
     case "ice_failed":
     case "media_timeout": return `${error.message} A firewall may block UDP to the server.`;
     case "replaced": return "You joined from somewhere else, so this call was ended here.";
@@ -197,13 +66,11 @@ function explain(error) {
   }
 }
 
-// --- joining ---
-
 async function getToken(name, roomName) {
   if (token) return token;
   if (!dev) throw new Error("This server needs a link with a token. Ask whoever invited you.");
   tell("Asking for a token…", "busy");
-  const response = await fetch("/dev/token", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ room: roomName, name }) });
+  const response = await fetch("/dev/token", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ room: roomName, name, admin: $("host").checked }) });
   const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(body.detail ?? `No token: the server answered ${response.status}.`);
   return body.token;
@@ -214,32 +81,25 @@ const PROGRESS = { signalling: "Connecting…", joining: "Joining the room…", 
 async function join() {
   const name = $("name").value.trim();
   const roomName = $("room").value.trim();
-  if (!name || !roomName) return;
-  localStorage.setItem("name", name);
+  if (!name || !roomName || call) return;
+  if (!$("name").readOnly) localStorage.setItem("name", name);
   $("join-button").disabled = true;
-  const next = new Room();
-  window.pointsman = next; // for tests and for the curious
+  const room = new Room();
+  const next = (call = new Call(room));
+  window.pointsman = room; // for tests and for the curious
   try {
     tell("Opening camera and microphone…", "busy");
-    const [joinToken, trouble] = await Promise.all([getToken(name, roomName), openDevices()]);
-    tellTrouble(trouble);
-    showSwitches();
+    const [joinToken, trouble] = await Promise.all([getToken(name, roomName), devices.open()]);
+    devices.tell(trouble);
     fillPickers();
-    listen(next);
-    next.addEventListener("stateChanged", ({ detail: { state } }) => PROGRESS[state] && tell(PROGRESS[state], "busy"));
-    const tracks = [];
-    if (own.microphone) tracks.push({ track: own.microphone, source: "microphone", muted: !own.microphoneOn });
-    if (own.camera) tracks.push({ track: own.camera, source: "camera" });
-    await next.connect(location.origin, joinToken, { tracks, room: roomName, relayOnly: query.get("relay") === "1" });
-    room = next;
-    for (const publication of room.local) own[`${publication.source}Publication`] = publication;
-    enterCall(name);
+    follow(next);
+    parts = { others: new Others(next, gallery, devices) };
+    await room.connect(location.origin, joinToken, { tracks: devices.tracks(), room: roomName, relayOnly: query.get("relay") === "1" });
+    enterCall();
     if (trouble) banner(trouble);
   } catch (error) {
     console.warn(error);
-    endViewing();
-    gallery.clear();
-    tell(explain(error), "error");
+    if (call === next) leaveCall(next.leaving ? "" : explain(error));
   } finally {
     $("join-button").disabled = !canJoin();
   }
@@ -247,246 +107,195 @@ async function join() {
 
 const canJoin = () => Boolean(token || dev);
 
-function enterCall(name) {
-  tell("");
-  const me = gallery.tile("you", { identity: room.you.identity, name: room.you.name || name, local: true });
-  me.setVideo(own.camera);
-  me.publication = own.cameraPublication;
-  document.body.dataset.view = "call";
-  $("room-name").textContent = room.name;
-  document.title = `${room.name} · Pointsman`;
-  if (dev && !token) history.replaceState(null, "", `/?room=${encodeURIComponent(room.name)}`);
-  $("copy").hidden = Boolean(token);
-  $("screen-button").hidden = !room.you.can_publish || !navigator.mediaDevices?.getDisplayMedia;
-  showSwitches();
-  gallery.layout();
-  count();
-  levels = setInterval(showLevels, 250);
-  statistics = new Statistics(() => gallery.tiles.values(), () => room);
+/** What happens to the call as a whole. */
+function follow(next) {
+  const { room, standing } = next;
+  next.on("stateChanged", ({ state }) => {
+    if (PROGRESS[state] && document.body.dataset.view === "lobby") tell(PROGRESS[state], "busy");
+    strip(state === "reconnecting" ? "Reconnecting…" : null);
+    if (state !== "connected") return;
+    room.pc.onconnectionstatechange = watchPath;
+    if (parts?.people) document.body.dataset.view = "call"; // held in the waiting room on the way back
+  });
+  next.on("message", ({ message }) => {
+    if (message.type === "waiting") wait(message, () => ((next.leaving = true), room.leave()));
+    if (message.type === "admitted") tell("You were admitted.", "busy");
+  });
+  next.on("closed", ({ error }) => call === next && parts?.people && leaveCall(error ? explain(error) : ""));
+  standing.on(["you", "entered"], () => parts?.people && showOurselves(), next.ended);
 }
 
-/** Nothing is told any more of how tiles are shown. */
-function endViewing() {
-  viewing?.end();
-  statistics?.end();
-  viewing = statistics = null;
+function enterCall() {
+  const { room, standing } = call;
+  tell("");
+  document.body.dataset.view = "call";
+  document.title = `${room.name} · Pointsman`;
+  $("room-name").textContent = room.name;
+  if (dev && !token) history.replaceState(null, "", `/?room=${encodeURIComponent(room.name)}${$("host").checked ? "&host=1" : ""}`);
+  $("copy").hidden = Boolean(token);
+  const boards = new Boards(call, { gallery });
+  Object.assign(parts, { boards });
+  const chat = new Chat(call, { panel });
+  Object.assign(parts, {
+    chat,
+    sharing: new Sharing(call, gallery),
+    people: new People(call, { gallery, panel, chat, devices }),
+    polls: new Polls(call, { panel }),
+    reactions: new Reactions(call, gallery),
+    moderation: new Moderation(call, { devices }),
+    doorbell: new Doorbell(call, { panel }),
+    breakouts: new Breakouts(call, { panel }),
+    network: new Network(call),
+    statistics: new Statistics(() => gallery.tiles.values(), () => room),
+  });
+  devices.begin(call);
+  showOurselves();
+  standing.dispatchEvent(new CustomEvent("hands", { detail: null }));
+  gallery.layout();
+  $("gallery").focus({ preventScroll: true });
+}
+
+/** Our own tile, while we may be seen. */
+function showOurselves() {
+  const { room, standing } = call;
+  const may = standing.you?.can_publish ?? room.you.can_publish;
+  for (const element of document.querySelectorAll(".controls [data-toggle]")) element.hidden = !may;
+  if (!may) return gallery.remove("you");
+  const me = gallery.tile("you", { identity: room.you.identity, name: room.you.name || $("name").value, local: true });
+  me.publication = devices.cameraPublication;
+  me.setVideo(devices.camera);
+  me.setCameraOff(!devices.camera);
+  me.setMuted(!devices.sendsMicrophone);
+}
+devices.addEventListener("changed", () => parts?.people && showOurselves());
+
+/** Media may be lost before the server's WebSocket is. */
+function watchPath() {
+  const state = call?.room.pc?.connectionState;
+  if (state === "disconnected" || state === "failed") strip("Reconnecting…");
+  else if (call?.room.state === "connected") strip(null);
 }
 
 function leaveCall(message) {
-  clearInterval(levels);
-  endViewing();
-  for (const publication of own.screen) publication.track?.stop();
-  Object.assign(own, { cameraPublication: null, microphonePublication: null, screen: [] });
-  room = null;
+  const ended = call;
+  call = null;
+  parts?.statistics?.end();
+  parts = null;
+  ended?.end();
+  devices.end();
+  panel.close();
   gallery.clear();
   banner("", 0);
+  strip(null);
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   $("unblock").hidden = true;
   document.body.dataset.view = "lobby";
+  document.body.dataset.breakout = false;
   document.title = "Pointsman";
   tell(message, message ? "error" : "");
-  showSwitches();
-  showScreenButton();
+  $("join-button").focus();
 }
 
-// --- others ---
+// --- what can be done ---
 
-/** Tiles follow the room. They are made while we still connect, so that pictures are there at once. */
-function listen(next) {
-  endViewing();
-  viewing = new Viewing((publication, preferences) => next.prefer(publication, preferences));
-  const on = (type, act) => next.addEventListener(type, ({ detail }) => (act(detail), count()));
-  const tileOf = (participant) => gallery.tile(participant.id, { identity: participant.identity, name: participant.name });
-  const screenKey = (publication) => `screen ${publication.id}`;
-  const showPicture = (tile, publication, track) => {
-    if (!tile.publication) viewing?.watch(tile.element, () => tile);
-    tile.publication = publication;
-    tile.setVideo(track);
-    tile.setQuality(publication.quality);
-    viewing?.touch();
-  };
-  const hidePicture = (tile) => {
-    if (!tile) return;
-    viewing?.forget(tile.element);
-    tile.publication = null;
-    tile.setVideo(null);
-  };
-  const pictureOf = ({ id, source }, participant) => gallery.get(source === "screen" ? `screen ${id}` : participant.id);
-  const show = ({ publication, participant, track }) => {
-    switch (publication.source) {
-      case "screen":
-        return showPicture(gallery.tile(screenKey(publication), { identity: participant.identity, name: participant.name, kind: "screen" }), publication, track);
-      case "camera":
-        showPicture(tileOf(participant), publication, track);
-        return tileOf(participant).setCameraOff(publication.muted);
-      case "microphone":
-        tileOf(participant).setAudio(track);
-        return tileOf(participant).setMuted(publication.muted);
-      case "screen_audio": {
-        const audio = (screenSound.get(publication.id) ?? screenSound.set(publication.id, new Audio()).get(publication.id));
-        audio.srcObject = new MediaStream([track]);
-        return audio.play().catch((error) => error.name === "NotAllowedError" && ($("unblock").hidden = false));
-      }
-    }
-  };
-  const hide = ({ publication, participant }) => {
-    switch (publication.source) {
-      case "screen":
-        hidePicture(gallery.get(screenKey(publication)));
-        return gallery.remove(screenKey(publication));
-      case "camera": return hidePicture(gallery.get(participant.id));
-      case "microphone":
-        gallery.get(participant.id)?.setAudio(null);
-        return gallery.get(participant.id)?.setMuted(true);
-      case "screen_audio":
-        screenSound.get(publication.id)?.pause();
-        return screenSound.delete(publication.id);
-    }
-  };
-  on("participantJoined", ({ participant }) => {
-    const tile = tileOf(participant);
-    tile.setMuted(true);
-    tile.setNote(participant.connected ? "" : "connecting…");
-  });
-  on("participantUpdated", ({ participant }) => tileOf(participant).setNote(participant.connected ? "" : "connecting…"));
-  on("participantLeft", ({ participant }) => gallery.remove(participant.id));
-  on("trackSubscribed", show);
-  on("trackUnsubscribed", hide);
-  on("quality", ({ quality, publication, participant }) => {
-    if (publication.kind !== "video") return;
-    const wasWeak = weak;
-    pictureOf(publication, participant)?.setQuality(quality);
-    weak = [...gallery.tiles.values()].some((tile) => !tile.weak.hidden);
-    if (weak && !wasWeak) banner("Audio only: your connection is weak. Pictures come back when it is better.");
-  });
-  on("speakers", ({ speakers: [first] }) => gallery.setSpeaker(first === next.you?.id ? "you" : (first ?? null)));
-  on("publicationMuted", ({ publication, participant }) => {
-    if (participant) return publication.track && show({ publication, participant, track: publication.track });
-    if (publication.mutedByServer) banner(`A moderator muted your ${publication.source.replace("_", " ")}.`);
-  });
-  on("closed", ({ error }) => room === next && leaveCall(error ? explain(error) : ""));
+const leave = () => (parts?.moderation ? parts.moderation.leave($("leave-button")) : call?.room.leave());
+const toggleView = () => gallery.setView(gallery.showsSpeaker ? "grid" : "speaker");
+
+function openSettings() {
+  devices.fill($("settings-pickers"));
+  $("settings-dialog").showModal();
 }
 
-/** Whether pictures are missing as the connection is too weak. */
-let weak = false;
-/** @type {Map<string, HTMLAudioElement>} */
-const screenSound = new Map();
-
-function count() {
-  const others = room?.participants.size ?? 0;
-  $("count").textContent = others ? `${others + 1} people` : "You are alone here";
+function openMore() {
+  const { boards, moderation, sharing, reactions, breakouts } = parts;
+  const narrow = matchMedia("(max-width: 720px)").matches;
+  openMenu($("more-button"), [
+    narrow && { label: "People", symbol: "people", act: () => panel.open("people") },
+    narrow && !$("hand-button").hidden && { label: reactions.isRaised ? "Lower hand" : "Raise hand", symbol: "hand", act: () => reactions.toggleHand() },
+    narrow && sharing.possible && { label: sharing.count ? "Stop sharing" : "Share screen", symbol: "screen", act: () => sharing.toggle() },
+    sharing.count > 0 && { label: "Share one more screen", symbol: "screen", act: () => sharing.start() },
+    boards.offered && { label: "Whiteboard", symbol: "pen", checked: boards.whiteboardOpen, act: () => boards.toggleWhiteboard() },
+    panel.isOffered("polls") && { label: "Polls", symbol: "poll", act: () => panel.open("polls") },
+    breakouts.offered && { label: "Breakout rooms", symbol: "rooms", act: () => panel.open("rooms") },
+    moderation.offered && { label: "Host's controls", symbol: "shield", act: () => moderation.open() },
+    null,
+    { label: gallery.showsSpeaker ? "Gallery view" : "Speaker view", symbol: "grid", act: toggleView },
+    { label: "Camera, sound, background", symbol: "sliders", act: openSettings },
+    { label: "Keyboard shortcuts", symbol: "keyboard", act: () => $("keys-dialog").showModal() },
+  ]);
 }
 
-/** A ring around who speaks. */
-function showLevels() {
-  for (const participant of room?.participants.values() ?? []) {
-    for (const publication of participant.publications.values()) {
-      if (publication.source !== "microphone" || !publication.track) continue;
-      const receiver = room.pc.getReceivers().find((candidate) => candidate.track === publication.track);
-      const level = receiver?.getSynchronizationSources?.()[0]?.audioLevel ?? 0;
-      gallery.get(participant.id)?.setSpeaking(!publication.muted && level > 0.02);
-    }
-  }
-}
+listenToKeys({
+  m: ["Microphone on or off", () => !document.querySelector(".controls [data-toggle]").hidden && devices.setMicrophone(!devices.sendsMicrophone)],
+  v: ["Camera on or off", () => !document.querySelector(".controls [data-toggle]").hidden && devices.setCamera(!devices.camera)],
+  s: ["Share the screen, or stop", () => parts.sharing.possible && parts.sharing.toggle()],
+  h: ["Raise or lower the hand", () => parts.reactions.toggleHand()],
+  r: ["Reactions", () => !$("react-button").hidden && parts.reactions.toggle()],
+  c: ["Chat", () => panel.toggle("chat")],
+  p: ["People", () => panel.toggle("people")],
+  w: ["Whiteboard", () => parts.boards.offered && parts.boards.toggleWhiteboard()],
+  g: ["Gallery or speaker view", toggleView],
+  "?": ["These shortcuts", () => $("keys-dialog").showModal()],
+  Escape: ["Close what is open", () => (panel.page ? panel.close() : gallery.pin(null))],
+}, () => parts?.people && document.body.dataset.view === "call");
 
-// --- screen ---
-
-async function toggleScreen() {
-  if (own.screen.length) return stopScreen();
-  let stream;
-  try {
-    stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 } }, audio: true });
-  } catch (error) {
-    if (error.name !== "NotAllowedError") tellError(error); // the user closed the picker: nothing to say
-    return;
-  }
-  for (const track of stream.getTracks()) {
-    const picture = track.kind === "video";
-    if (picture) {
-      track.contentHint = "detail";
-      track.addEventListener("ended", stopScreen);
-      gallery.tile("your screen", { identity: room.you.identity, name: "Your", kind: "screen", local: true }).setVideo(track);
-    }
-    const publication = await room.publish(track, { source: picture ? "screen" : "screen_audio" }).catch(tellError);
-    if (!publication) continue;
-    own.screen.push(publication);
-    if (picture && gallery.get("your screen")) gallery.get("your screen").publication = publication;
-  }
-  showScreenButton();
+$("join").addEventListener("submit", (event) => {
+  event.preventDefault();
+  join();
+});
+$("leave-button").addEventListener("click", leave);
+$("more-button").addEventListener("click", openMore);
+$("screen-button").addEventListener("click", () => parts?.sharing.toggle());
+$("view-button").addEventListener("click", toggleView);
+$("unblock").addEventListener("click", () => parts?.others.play());
+$("copy").addEventListener("click", async () => {
+  const link = `${location.origin}/?room=${encodeURIComponent(call.room.name)}`;
+  await navigator.clipboard?.writeText(link).then(() => banner("Link copied.", 2), () => banner(link, 12));
+});
+for (const element of document.querySelectorAll("dialog")) {
+  element.addEventListener("click", ({ target }) => target === element && element.close()); // beside it
 }
-
-async function stopScreen() {
-  const publications = own.screen;
-  own.screen = [];
-  gallery.remove("your screen");
-  showScreenButton();
-  for (const publication of publications) {
-    publication.track?.stop();
-    await room?.unpublish(publication).catch(tellError);
-  }
-}
-
-function showScreenButton() {
-  const on = own.screen.length > 0;
-  const label = on ? "Stop sharing" : "Share screen";
-  $("screen-button").dataset.on = on;
-  $("screen-button").setAttribute("aria-label", label);
-  $("screen-button").title = label;
-  $("screen-button").querySelector("use").setAttribute("href", on ? "#screen-off" : "#screen");
-}
+wireSwitches(devices);
+const fillPickers = () => devices.fill($("lobby-pickers"));
+navigator.mediaDevices?.addEventListener?.("devicechange", fillPickers);
+addEventListener("pagehide", () => call?.room.leave());
 
 // --- start ---
 
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 $("name").value = query.get("name") ?? localStorage.getItem("name") ?? "";
 $("room").value = query.get("room") ?? decodeURIComponent(location.hash.slice(1)) ?? "";
-if (!$("room").value && dev) $("room").value = `${pick(WORDS[0])}-${pick(WORDS[1])}-${Math.floor(10 + Math.random() * 90)}`;
-if (token) useTokensNames();
+if (["speaker", "grid"].includes(query.get("view"))) gallery.setView(query.get("view"));
+const claims = token ? readToken() : null;
+if (claims) {
+  $("name").value = claims.name || claims.sub || $("name").value;
+  $("name").readOnly = true;
+  if (!$("room").value) $("room").value = claims.video?.room ?? "";
+}
+if (!$("room").value && dev && !token) $("room").value = `${pick(WORDS[0])}-${pick(WORDS[1])}-${Math.floor(10 + Math.random() * 90)}`;
+$("host-field").hidden = !dev || Boolean(token);
+$("host").checked = dev && !token && (query.has("host") || !query.get("room"));
+$("footnote").textContent = dev && !token ? "Nothing is recorded. Everyone who knows the room can come in." : "Nothing is recorded.";
+if (claims?.video?.roomJoin && !claims.video.room) {
+  $("join").dataset.presence = "";
+  const presence = new Presence();
+  new Ringing(presence, (room) => {
+    $("room").value = room;
+    join();
+  });
+  tell("Connecting…", "busy");
+  presence.connect(location.origin, token).then(() => tell("You can be called."), (error) => tell(explain(error), "error"));
+}
 
 /** In production the token says which room it opens and who comes in; the server checks it, here it only fills the form. */
-function useTokensNames() {
+function readToken() {
   try {
     const bytes = Uint8Array.from(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
-    const claims = JSON.parse(new TextDecoder().decode(bytes));
-    $("name").value = claims.name || claims.sub || $("name").value;
-    $("name").readOnly = true;
-    if (!$("room").value) $("room").value = claims.video?.room ?? "";
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    // Not a JWT: the server will say so.
+    return null; // Not a JWT: the server will say so.
   }
 }
-
-for (const button of document.querySelectorAll("[data-toggle]")) {
-  button.addEventListener("click", () => (button.dataset.toggle === "camera" ? setCamera(!own.camera) : setMicrophone(!(own.microphoneOn && own.microphone))));
-}
-$("join").addEventListener("submit", (event) => {
-  event.preventDefault();
-  join();
-});
-$("leave-button").addEventListener("click", () => room?.leave());
-$("screen-button").addEventListener("click", toggleScreen);
-$("view-button").addEventListener("click", () => gallery.setView(gallery.showsSpeaker ? "grid" : "speaker"));
-if (["speaker", "grid"].includes(query.get("view"))) gallery.setView(query.get("view"));
-$("copy").addEventListener("click", async () => {
-  const link = `${location.origin}/?room=${encodeURIComponent(room.name)}`;
-  await navigator.clipboard?.writeText(link).then(() => banner("Link copied.", 2), () => banner(link, 12));
-});
-$("unblock").addEventListener("click", () => {
-  $("unblock").hidden = true;
-  for (const tile of gallery.tiles.values()) tile.play();
-  for (const audio of screenSound.values()) audio.play().catch(() => {});
-});
-for (const [id, kind] of [["camera-picker", "camera"], ["microphone-picker", "microphone"]]) {
-  $(id).addEventListener("change", async () => {
-    own[kind]?.stop();
-    own[kind] = null;
-    tellTrouble(await openDevices());
-    showSwitches();
-  });
-}
-navigator.mediaDevices?.addEventListener?.("devicechange", fillPickers);
-addEventListener("pagehide", () => room?.leave());
-showSwitches();
-showScreenButton();
 
 if (!canJoin()) {
   tell("This server needs a link with a token. Ask whoever invited you.", "error");
@@ -495,8 +304,7 @@ if (!canJoin()) {
   await join();
 } else {
   ($("name").value ? $("join-button") : $("name")).focus();
-  tellTrouble("Opening camera and microphone…");
-  tellTrouble(await openDevices());
-  showSwitches();
+  devices.tell("Opening camera and microphone…");
+  devices.tell(await devices.open());
   await fillPickers();
 }
