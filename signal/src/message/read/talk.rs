@@ -76,7 +76,7 @@ pub(super) fn said(fields: &Fields, name: &str, bytes_max: usize) -> Result<Stri
 fn emoji(fields: &Fields) -> Result<String, Wrong> {
     let emoji = said(fields, "emoji", EMOJI_BYTES_MAX)?;
     let is_part = |c: char| !c.is_alphabetic() && !c.is_control() && !c.is_whitespace();
-    let is_picture = emoji.chars().all(is_part) && emoji.chars().any(|c| !c.is_ascii());
+    let is_picture = emoji.chars().all(is_part) && !emoji.is_ascii();
     if is_picture { Ok(emoji) } else { Err(fields.wrong("emoji", "must be an emoji")) }
 }
 
