@@ -170,7 +170,7 @@ fn errors_in_the_environment_name_the_variable() {
 fn secrets_are_never_shown() {
     let loaded = parse(SMALLEST).unwrap();
     for shown in [loaded.to_toml(), format!("{loaded:?}")] {
-        for secret in ["sesame", "password\"", "secret of at least"] {
+        for secret in ["sesame", "\"password\"", "secret of at least"] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
     }

@@ -52,9 +52,9 @@ pub enum Error {
 
 impl<'a> Message<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        match bytes.first().ok_or(Error::Truncated)? {
-            &TYPE_ACK => Ok(Self::Ack),
-            &TYPE_OPEN => Open::parse(bytes).map(Self::Open),
+        match *bytes.first().ok_or(Error::Truncated)? {
+            TYPE_ACK => Ok(Self::Ack),
+            TYPE_OPEN => Open::parse(bytes).map(Self::Open),
             _ => Err(Error::MessageType),
         }
     }

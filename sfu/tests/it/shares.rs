@@ -22,7 +22,12 @@ impl Call {
     }
 
     fn over(protocol: Protocol) -> Self {
-        let mut world = World::new(2);
+        let mut config = default_config();
+        if protocol != Protocol::Udp {
+            // Enough for the largest; what is believed of the path says how much may wait before it.
+            config.bandwidth.estimate_start_bps = 2_000_000;
+        }
+        let mut world = World::with_config(2, config);
         world.join(0, vec![video_in(1, "0", &["q", "h", "f"])], vec![]);
         let publisher = world.clients[0].id;
         world.join(1, vec![], vec![video_out("a", SSRC, Some((1, publisher)))]);
