@@ -146,7 +146,7 @@ impl Demand {
         let whole = |spatial: u8| sent().rfind(|rung| rung.id.spatial == spatial);
         let fits = |rung: &&Rung| u64::from(rung.bitrate_bps) <= most_bps && Some(rung.id) <= self.held.target;
         let Some(smallest) = sent().next() else { return };
-        let fitting = (0..u8::MAX).take(RUNGS_MAX).filter_map(whole).filter(fits).next_back();
+        let fitting = (0..u8::MAX).take(RUNGS_MAX).filter_map(whole).rfind(fits);
         let Some(small) = fitting.or(whole(smallest.id.spatial)) else { return };
         self.held.target = Some(small.id);
         self.held.lowered = Some(now);

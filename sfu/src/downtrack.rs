@@ -18,6 +18,7 @@ use pointsman_wire::payload::Number;
 use pointsman_wire::rtp::FIXED_HEADER_LEN;
 
 use crate::gathered::Fresh;
+use crate::layers::SPATIAL_MAX;
 use crate::munger::{FrameMunger, PictureMunger, RtpMunger};
 use crate::publication::Publication;
 use crate::selector::{Choice, Selector};
@@ -58,6 +59,8 @@ pub struct Downtrack {
     replay: Option<Replay>,
     /// The stream and keyframe of the last replay: once is enough.
     replayed: Option<(u8, u64)>,
+    /// The newest packet of each stream that was sent: a keyframe whose beginning comes late is not begun with once its rest has left.
+    sent: [Option<u64>; SPATIAL_MAX],
     pending: Option<Pending>,
     /// The source's timestamp of a frame of which the last packet has not been sent, and when one of it was.
     unfinished: Option<(u32, Instant)>,
@@ -161,6 +164,7 @@ impl Downtrack {
             keyframe_asked: None,
             replay: None,
             replayed: None,
+            sent: [None; SPATIAL_MAX],
             pending: None,
             unfinished: None,
             last_stream: None,
@@ -309,7 +313,8 @@ impl Downtrack {
             return Ok(None);
         }
         let replayed = self.replay.is_some_and(|replay| replay.first);
-        if !ours && !replayed && facts.entry && publication.is_past(fresh.layer, facts, format.clock_rate) {
+        let late = |at: &Self| at.was_sent(fresh.layer, facts.sequence) || publication.is_past(fresh.layer, facts, format.clock_rate);
+        if !ours && !replayed && facts.entry && late(self) {
             return Ok(None);
         }
         match self.selector.choose(fresh.layer, facts, newest) {
@@ -331,6 +336,9 @@ impl Downtrack {
         let Some((sequence, timestamp)) = self.rtp.forward(now.mono, facts.sequence, facts.timestamp) else {
             return Ok(None);
         };
+        if let Some(sent) = self.sent.get_mut(usize::from(fresh.layer)) {
+            *sent = (*sent).max(Some(facts.sequence));
+        }
         let (picture_id, tl0_index) = self.picture.forward(facts.picture_id, facts.tl0_index);
         let frame_number = match facts.carried.dependency_descriptor {
             span if span.is_none() => 0,
@@ -482,7 +490,13 @@ impl Downtrack {
         refers || self.picture.is_left_out(facts.picture_id)
     }
 
+    /// This packet or a later one of its stream has left.
+    fn was_sent(&self, stream: u8, sequence: u64) -> bool {
+        self.sent.get(usize::from(stream)).is_some_and(|&sent| sent >= Some(sequence))
+    }
+
     fn start_anew(&mut self) {
+        self.sent = [None; SPATIAL_MAX];
         self.selector.reset();
         self.targets_told = 0;
         self.stop_replay();

@@ -116,7 +116,8 @@ impl Downtrack {
             }
         }
         let behind = self.replay.is_some_and(|replay| !replay.first);
-        if behind && self.selector.leaves_for(stream, facts) && !publication.is_past(stream, facts, VIDEO_CLOCK_RATE) {
+        let leaves = self.selector.leaves_for(stream, facts) && !self.was_sent(stream, facts.sequence);
+        if behind && leaves && !publication.is_past(stream, facts, VIDEO_CLOCK_RATE) {
             // What has not left of the stream before is not needed any more.
             self.begin_replay(stream, facts.sequence);
             return true;
@@ -126,7 +127,7 @@ impl Downtrack {
             replay.credit += u32::from(ahead);
             return ahead || replay.stream != stream;
         }
-        if self.pending.is_none() && self.is_within_frame(now) && self.selector.leaves_for(stream, facts) {
+        if self.pending.is_none() && self.is_within_frame(now) && leaves {
             self.pending = Some(Pending { stream, sequence: facts.sequence, since: now });
             return true;
         }

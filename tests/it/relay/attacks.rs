@@ -231,7 +231,9 @@ fn a_flood_of_forged_requests_changes_nobodys_service() {
     assert!(strangers > 10_000, "{report}");
     let kept = server.memory().saturating_sub(before);
     assert!(kept < 4 << 20, "{kept} bytes after {strangers} requests");
-    assert_eq!(server.metric("pointsman_turn_allocations", ""), 1);
+    // Ours, and at most the load's own four, whose last words may have been lost in the flood.
+    let allocations = server.metric("pointsman_turn_allocations", "");
+    assert!((1..=5).contains(&allocations), "{allocations}");
 }
 
 #[test]

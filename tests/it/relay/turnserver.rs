@@ -82,7 +82,11 @@ impl Drop for Turnserver {
 
 /// A Binding request with CHANGE-REQUEST or the like: the answer, and where it came from.
 fn binding(socket: &UdpSocket, server: SocketAddr, attributes: &[(Type, &[u8])]) -> Option<(Vec<u8>, SocketAddr)> {
-    let id = TransactionId(*b"discovering!");
+    // Each question has a number of its own: an answer to one that was asked twice may come late.
+    static ASKED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let mut id = *b"discover____";
+    id[8..].copy_from_slice(&ASKED.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes());
+    let id = TransactionId(id);
     let request = written(Class::Request, Method::BINDING, id, |writer| {
         for (kind, value) in attributes {
             writer.attribute(*kind, value);
@@ -92,8 +96,10 @@ fn binding(socket: &UdpSocket, server: SocketAddr, attributes: &[(Type, &[u8])])
     for _ in 0..3 {
         socket.send_to(&request, server).unwrap();
         let mut bytes = [0; 2048];
-        if let Ok((len, from)) = socket.recv_from(&mut bytes) {
-            return Some((bytes[..len].to_vec(), from));
+        while let Ok((len, from)) = socket.recv_from(&mut bytes) {
+            if bytes[8..20] == id.0 {
+                return Some((bytes[..len].to_vec(), from));
+            }
         }
     }
     None
