@@ -21,6 +21,7 @@ use crate::logging::Log;
 const DRAIN_LOOK: Duration = Duration::from_millis(1_500);
 
 /// Which server the process is.
+#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Role {
     /// Calls with everything that belongs to them.
     Conference {

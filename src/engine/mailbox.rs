@@ -50,6 +50,7 @@ pub enum Event {
 
 /// What a shard's TURN server has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "they are rare, and boxes would be made on a shard")]
 pub enum TurnEvent {
     /// Who is this? [`TurnCommand::Key`] answers.
     LookupKey { lookup: LookupId, realm: Box<str>, username: Box<[u8]> },
