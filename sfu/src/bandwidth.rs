@@ -219,13 +219,16 @@ impl Estimator {
         let (now_us, backlog) = (self.micros(now), backlog as u64);
         let bps = self.rate.bps();
         let much = backlog as f64 > (bps * BACKLOG_US / 8e6).max(BACKLOG_LEAST);
+        if much {
+            self.backlogged_us = Some(now_us);
+        }
         let (at_us, sent, waited) = *self.taken.get_or_insert((now_us, self.sent_bytes, backlog));
         let passed_us = now_us - at_us;
         if passed_us >= BACKLOG_LOOK_US {
             self.taken = Some((now_us, self.sent_bytes, backlog));
             let taken = (self.sent_bytes - sent + waited).saturating_sub(backlog);
-            if much {
-                self.backlogged_us = Some(now_us);
+            // Nothing is added while too much waits, so that it may be less again just now.
+            if self.backlogged_us.is_some_and(|since| since >= at_us) {
                 let per_second = |bytes: u64| bytes as f64 * 8e6 / passed_us as f64;
                 // It may stand still for a moment and go on.
                 let bound = (per_second(taken) * 0.85).max(bps.min(per_second(self.sent_bytes - sent)) * 0.7);
