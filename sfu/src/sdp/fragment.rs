@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::attribute::{Candidate, is_ice_credential, is_token, number, words};
+use super::reader::split_line;
 use super::{Limits, SyntaxError, SyntaxFault};
 use crate::IceCredentials;
 
@@ -108,15 +109,7 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&mut self, line: &str) -> Result<(), SyntaxFault> {
-        if line.len() > self.limits.line_len_max {
-            return Err(SyntaxFault::LineTooLong);
-        }
-        if line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
-            return Err(SyntaxFault::ControlCharacter);
-        }
-        let Some((kind, value)) = line.split_once('=').filter(|(kind, _)| kind.len() == 1) else {
-            return Err(SyntaxFault::NotALine);
-        };
+        let (kind, value) = split_line(line, self.limits)?;
         match kind {
             "m" => self.media(value),
             "a" => self.attribute(value),

@@ -33,6 +33,17 @@ pub(super) fn read(text: &str, limits: &Limits) -> Result<Description, SyntaxErr
     Ok(reader.description)
 }
 
+/// A line's letter and its value.
+pub(super) fn split_line<'a>(line: &'a str, limits: &Limits) -> Result<(&'a str, &'a str), SyntaxFault> {
+    if line.len() > limits.line_len_max {
+        return Err(SyntaxFault::LineTooLong);
+    }
+    if line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+        return Err(SyntaxFault::ControlCharacter);
+    }
+    line.split_once('=').filter(|(kind, _)| kind.len() == 1).ok_or(SyntaxFault::NotALine)
+}
+
 struct Reader<'a> {
     description: Description,
     /// Of the m-line that is being read.
@@ -42,15 +53,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn line(&mut self, line: &str) -> Result<(), SyntaxFault> {
-        if line.len() > self.limits.line_len_max {
-            return Err(SyntaxFault::LineTooLong);
-        }
-        if line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
-            return Err(SyntaxFault::ControlCharacter);
-        }
-        let Some((kind, value)) = line.split_once('=').filter(|(kind, _)| kind.len() == 1) else {
-            return Err(SyntaxFault::NotALine);
-        };
+        let (kind, value) = split_line(line, self.limits)?;
         match kind {
             "o" => self.origin(value),
             "m" => self.media(value),

@@ -282,6 +282,16 @@ export class LocalPublication {
   }
 }
 
+/** Gives a reply to the request that waits for it. @returns {boolean} whether one did */
+function takeReply(pending, message) {
+  const request = pending.get(message.id);
+  if (message.id === undefined || !request) return false;
+  pending.delete(message.id);
+  if (message.type === "error") request.reject(new PointsmanError(message.code, message.message, message.field));
+  else request.resolve(message);
+  return true;
+}
+
 /** One call. A Room is used once: after `closed`, make another. */
 export class Room extends EventTarget {
   /** @type {RTCPeerConnection | null} For statistics. */
@@ -822,13 +832,7 @@ export class Room extends EventTarget {
 
   /** One message of the server. */
   #take(message) {
-    const pending = this.#pending.get(message.id);
-    if (message.id !== undefined && pending) {
-      this.#pending.delete(message.id);
-      if (message.type === "error") pending.reject(new PointsmanError(message.code, message.message, message.field));
-      else pending.resolve(message);
-      return;
-    }
+    if (takeReply(this.#pending, message)) return;
     const participant = this.participants.get(message.participant?.id ?? message.participant);
     switch (message.type) {
       case "participant_joined": {
@@ -1418,12 +1422,8 @@ export class Presence extends EventTarget {
   }
 
   #take(message) {
-    const pending = this.#pending.get(message.id);
-    if (message.id !== undefined && pending) {
-      this.#pending.delete(message.id);
-      if (message.type === "error") pending.reject(new PointsmanError(message.code, message.message, message.field));
-      else pending.resolve(message);
-    } else if (message.type === "call") {
+    if (takeReply(this.#pending, message)) return;
+    if (message.type === "call") {
       if (message.call.state === "ended") this.calls.delete(message.call.id);
       else this.calls.set(message.call.id, message.call);
       this.dispatchEvent(new CustomEvent("call", { detail: { call: message.call } }));
