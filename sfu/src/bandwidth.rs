@@ -9,6 +9,7 @@
 
 mod config;
 mod delay;
+mod detour;
 mod history;
 mod loss;
 mod meter;
@@ -18,11 +19,13 @@ mod standing;
 
 use std::time::{Duration, Instant};
 
-use pointsman_wire::rtcp::{TICK_US, TransportCc};
+use pointsman_wire::rtcp::{CongestionFeedback, TICK_US, TransportCc};
 
 pub use config::BandwidthConfig;
 use delay::{DelayDetector, Usage};
+use detour::Detour;
 use history::History;
+pub use history::PacketName;
 use loss::{LossBound, LossLook};
 use meter::Meter;
 use probe::{Prober, Wish};
@@ -61,12 +64,21 @@ const SILENCE_US: i64 = 3_000_000;
 const SILENCE_STEP_US: i64 = 1_000_000;
 /// What was told of the path so long ago is not held against it.
 const STALE_US: i64 = 1_000_000;
+/// What one feedback on streams tells at most: more than fits into a datagram.
+const REPORTS_MAX: usize = 1_024;
+/// A tick of arrival times in µs, as a fraction: of transport-wide feedback, and of NTP's middle 32 bits.
+const TRANSPORT_CC_TICK: (i64, i64) = (TICK_US, 1);
+const NTP_TICK: (i64, i64) = (15_625, 1_024);
+/// Of them are in one 1/1024 s, in which RFC 8888 tells ages.
+const NTP_TICKS_OF_AGE: u32 = 64;
 /// What waits before a TCP connection may be so much of a second, and at least so many bytes: more is trouble.
 const BACKLOG_US: f64 = 100_000.0;
 const BACKLOG_LEAST: f64 = 8_000.0;
 /// Between two looks at what it takes, and how long trouble is remembered.
 const BACKLOG_LOOK_US: i64 = 100_000;
 const BACKLOGGED_US: i64 = 1_000_000;
+/// Of what got through before the way became longer, what is sent at once when that is known; probes find the rest.
+const AFTER_DETOUR: f64 = 0.5;
 /// No probes for so long after queues have grown.
 const REST_US: i64 = 1_000_000;
 
@@ -83,8 +95,10 @@ pub struct Estimator {
     history: History,
     sending: Meter,
     arriving: Meter,
-    /// The last arrival by the client's clock: the low 32 bits of its ticks, and with roll-overs counted in µs.
+    /// The last arrival by the client's clock: the low 32 bits of its ticks, and those since the first with roll-overs counted.
     arrival: Option<(u32, i64)>,
+    /// Scratch space for what a feedback on streams tells, where there is such feedback: how far back the packet is.
+    reports: Vec<(u16, Word)>,
     delay: DelayDetector,
     rate: DelayRate,
     loss: LossBound,
@@ -96,6 +110,7 @@ pub struct Estimator {
     /// What the last packet met of it.
     last_queue_us: i64,
     standing: StandingQueue,
+    detour: Detour,
     /// When feedback on packets came, and when its absence was last held against the path.
     heard_us: Option<i64>,
     silence_us: i64,
@@ -120,6 +135,7 @@ impl Estimator {
             sending: Meter::new(),
             arriving: Meter::new(),
             arrival: None,
+            reports: Vec::new(),
             delay: DelayDetector::new(),
             rate: DelayRate::new(config.estimate_start_bps as f64),
             loss: LossBound::new(),
@@ -129,6 +145,7 @@ impl Estimator {
             queue_us: 0,
             last_queue_us: 0,
             standing: StandingQueue::new(),
+            detour: Detour::default(),
             heard_us: None,
             silence_us: 0,
             remb: None,
@@ -190,15 +207,23 @@ impl Estimator {
         self.history.next_sequence()
     }
 
+    /// The client was negotiated to tell what arrived stream by stream (RFC 8888).
+    pub fn keep_names(&mut self) {
+        if self.reports.capacity() == 0 {
+            self.reports.reserve_exact(REPORTS_MAX);
+            self.history.keep_names();
+        }
+    }
+
     /// A packet left under [`Estimator::next_sequence`].
-    pub fn sent(&mut self, now: Instant, len: usize) {
+    pub fn sent(&mut self, now: Instant, len: usize, name: PacketName) {
         let (now_us, len) = (self.micros(now), len.min(usize::from(u16::MAX)) as u16);
         let cluster = self.prober.cluster(now_us);
         if cluster != probe::ClusterId::NONE {
             self.prober.sent(now_us, len);
         }
         self.sent_bytes += u64::from(len);
-        self.history.sent(now_us, len, cluster);
+        self.history.sent(now_us, len, cluster, name);
         self.sending.add(now_us, len);
     }
 
@@ -207,9 +232,38 @@ impl Estimator {
         let now_us = self.micros(now);
         let mut told = Told::NOTHING;
         for arrival in feedback.arrivals() {
-            let at_us = arrival.at_ticks.map(|ticks| self.unwrapped(ticks as u32, TICK_US));
-            self.take(now_us, arrival.sequence, at_us, &mut told);
+            let word = match arrival.at_ticks {
+                Some(ticks) => Word::Arrived { at_us: Some(self.unwrapped(ticks as u32, TRANSPORT_CC_TICK)) },
+                None => Word::Missing,
+            };
+            self.take(now_us, arrival.sequence, word, &mut told);
         }
+        self.conclude(now_us, &told);
+    }
+
+    /// What the client tells about packets stream by stream, put into the order in which they left.
+    pub fn congestion(&mut self, now: Instant, feedback: &CongestionFeedback<'_>) {
+        let now_us = self.micros(now);
+        let mut reports = std::mem::take(&mut self.reports);
+        reports.clear();
+        let all = feedback.blocks().flat_map(|block| block.reports().map(move |report| (block.ssrc, report)));
+        for (ssrc, report) in all {
+            if reports.len() == reports.capacity() {
+                break;
+            }
+            let Some(back) = self.history.back_to(PacketName { ssrc, sequence: report.sequence }) else { continue };
+            let ticks = report.age.map(|age| feedback.timestamp.wrapping_sub(u32::from(age) * NTP_TICKS_OF_AGE));
+            let word =
+                if report.received { Word::Arrived { at_us: ticks.map(|ticks| self.unwrapped(ticks, NTP_TICK)) } } else { Word::Missing };
+            reports.push((back, word));
+        }
+        reports.sort_unstable_by_key(|(back, _)| std::cmp::Reverse(*back));
+        let next = self.next_sequence();
+        let mut told = Told::NOTHING;
+        for &(back, word) in &reports {
+            self.take(now_us, next.wrapping_sub(back), word, &mut told);
+        }
+        self.reports = reports;
         self.conclude(now_us, &told);
     }
 
@@ -300,21 +354,22 @@ impl Estimator {
     }
 
     /// Arrival times wrap with the feedback's field; in µs from the first arrival on.
-    fn unwrapped(&mut self, ticks: u32, tick_us: i64) -> i64 {
-        let (last, last_us) = self.arrival.unwrap_or((ticks, 0));
-        let at_us = last_us + i64::from(ticks.wrapping_sub(last) as i32) * tick_us;
-        self.arrival = Some((ticks, at_us));
-        at_us
+    fn unwrapped(&mut self, ticks: u32, (us, per_ticks): (i64, i64)) -> i64 {
+        let (last, total) = self.arrival.unwrap_or((ticks, 0));
+        let total = total + i64::from(ticks.wrapping_sub(last) as i32);
+        self.arrival = Some((ticks, total));
+        total.saturating_mul(us) / per_ticks
     }
 
     /// One packet of a feedback, in order of sequence.
-    fn take(&mut self, now_us: i64, sequence: u16, arrived_us: Option<i64>, told: &mut Told) {
-        let Some(sent) = self.history.told(now_us, sequence, arrived_us.is_some()) else { return };
-        let Some(arrived_us) = arrived_us else {
-            self.loss.lost(sent.at_us);
-            return;
+    fn take(&mut self, now_us: i64, sequence: u16, word: Word, told: &mut Told) {
+        let Some(sent) = self.history.told(now_us, sequence, word != Word::Missing) else { return };
+        let arrived_us = match word {
+            Word::Missing => return self.loss.lost(sent.at_us),
+            Word::Arrived { at_us } => at_us,
         };
         self.loss.arrived(sent.at_us, sent.was_missing);
+        let Some(arrived_us) = arrived_us else { return };
         self.arriving.add(arrived_us, sent.len);
         self.prober.arrived(sent.cluster, arrived_us, sent.len);
         self.delay.arrived(sent.at_us, arrived_us);
@@ -344,6 +399,7 @@ impl Estimator {
         let sending = self.sending.rate_at(now_us).unwrap_or(0.0);
         let estimate = self.rate.bps().min(self.loss.bps());
         self.loss.update(&LossLook { now_us, sent_bps: sending, estimate_bps: estimate, rtt_us, queued: self.queue_us > QUEUE_US });
+        self.consider_detour(now_us, told, sending);
         let mut usage = if told.over { Usage::Over } else { self.delay.usage() };
         if usage == Usage::Over && self.prober.is_felt(now_us) && self.queue_us < 4 * QUEUE_US {
             usage = Usage::Normal; // It is the probe's own queue, and the probe's result will tell.
@@ -393,6 +449,25 @@ impl Estimator {
         (self.queue_us, self.last_queue_us) = (way_us - base, told.last_way_us - base);
     }
 
+    /// Forgets the shortest way when what looks like a queue is none.
+    fn consider_detour(&mut self, now_us: i64, told: &Told, sending: f64) {
+        let look = detour::Look {
+            now_us,
+            way_us: told.way_us,
+            queue_us: self.queue_us,
+            queued: self.queue_us > QUEUE_US,
+            sending_bps: sending,
+            arriving_bps: self.arriving.rate().unwrap_or(0.0),
+            calm: self.loss.is_calm(),
+        };
+        let Some(before) = self.detour.found(&look) else { return };
+        self.base = [told.way_us; 2];
+        self.base_since_us = now_us;
+        (self.queue_us, self.last_queue_us) = (0, told.last_way_us - told.way_us);
+        self.standing = StandingQueue::new();
+        self.rate.prove(before * AFTER_DETOUR);
+    }
+
     /// Which part of the rate may be sent while a queue drains.
     fn drain(&self, now_us: i64) -> f64 {
         match self.rate.decreased_us() {
@@ -411,6 +486,16 @@ impl Estimator {
             self.prober.consider(&Wish { now_us, estimate_bps: self.estimate_bps() as f64, wanted_bps: most });
         }
     }
+}
+
+/// What a feedback says of one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Missing,
+    /// `at_us`: by the client's clock; `None` when that was too long before.
+    Arrived {
+        at_us: Option<i64>,
+    },
 }
 
 /// What one feedback told.

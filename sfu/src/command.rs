@@ -159,6 +159,8 @@ pub struct CodecSpec {
     pub pli: bool,
     pub fir: bool,
     pub transport_cc: bool,
+    /// The client tells what arrived stream by stream (RFC 8888).
+    pub ccfb: bool,
     pub remb: bool,
 }
 

@@ -151,8 +151,11 @@ impl Participant {
         self.update_receivers(&spec.receivers, &mut changes);
         self.update_room(spec.room, &mut changes);
         self.update_senders(config, &spec.senders, random, now, &mut changes);
-        let tells = |spec: &SenderSpec| spec.extensions.transport_cc.is_some() || spec.codecs.iter().any(|codec| codec.remb);
+        let tells = |spec: &SenderSpec| spec.extensions.transport_cc.is_some() || spec.codecs.iter().any(|codec| codec.remb || codec.ccfb);
         self.bandwidth.set_measured(spec.senders.iter().any(tells));
+        if spec.senders.iter().any(|spec| spec.codecs.iter().any(|codec| codec.ccfb)) {
+            self.bandwidth.keep_names();
+        }
         changes
     }
 

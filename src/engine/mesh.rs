@@ -24,9 +24,15 @@ pub enum Message {
     },
     /// Media for a client whose relayed address the receiver serves.
     ToRelay {
+        from: ShardId,
         relayed: SocketAddr,
         media: SocketAddr,
         datagram: PacketRef,
+    },
+    /// So many bytes wait before the connection of the client behind a relayed address.
+    Backlog {
+        relayed: SocketAddr,
+        bytes: usize,
     },
 }
 

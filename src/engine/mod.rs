@@ -8,6 +8,7 @@
 //! It knows sockets, threads and clocks, and nothing of any protocol: those are state machines that it feeds.
 
 mod arena;
+mod backlogs;
 mod bind;
 mod config;
 mod dtls;

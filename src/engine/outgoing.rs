@@ -6,11 +6,14 @@
 //!                                                  └► relayed by another shard: by reference through the mesh
 //! ```
 
+use std::net::SocketAddr;
+
 use pointsman_sfu::{Egress, MeshMessage, PACKET_LEN_MAX, PacketPool};
 use pointsman_turn::{Server, Verdict};
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{FiveTuple, Protocol, ShardId};
 
+use super::backlogs::Backlogs;
 use super::mesh::{MeshPort, Message};
 use super::stats::DropReason;
 use super::transmit::Transmit;
@@ -33,6 +36,7 @@ pub struct Outgoing<'a> {
 pub struct Relays<'a> {
     pub shard: ShardId,
     pub server: &'a mut Server,
+    pub backlogs: &'a Backlogs,
     pub parcels: &'a mut Parcels,
 }
 
@@ -62,14 +66,11 @@ impl Egress for Outgoing<'_> {
         }
     }
 
-    /// Of a client whose relay another shard serves it is not known here.
     fn backlog(&mut self, to: &FiveTuple) -> usize {
         match to.protocol {
-            Protocol::Relay(shard) if shard == self.relays.shard => {
-                let client = self.relays.server.client_behind(&to.remote);
-                client.map_or(0, |client| self.transmit.streams.backlog(&client))
-            }
-            Protocol::Relay(_) | Protocol::Udp | Protocol::Dtls | Protocol::Tcp | Protocol::Tls => 0,
+            Protocol::Relay(shard) if shard == self.relays.shard => backlog(self.relays.server, self.transmit, &to.remote),
+            Protocol::Relay(_) => self.relays.backlogs.of(&to.remote),
+            Protocol::Udp | Protocol::Dtls | Protocol::Tcp | Protocol::Tls => 0,
         }
     }
 
@@ -94,8 +95,8 @@ impl Outgoing<'_> {
             space.space().get_mut(..len)?.copy_from_slice(packet);
             Some(len)
         });
-        let sent =
-            copied.is_some_and(|datagram| self.mesh.send(shard, Message::ToRelay { relayed: path.remote, media: path.local, datagram }));
+        let (from, relayed, media) = (self.relays.shard, path.remote, path.local);
+        let sent = copied.is_some_and(|datagram| self.mesh.send(shard, Message::ToRelay { from, relayed, media, datagram }));
         let stats = &mut self.transmit.stats;
         if sent {
             stats.mesh_out += 1;
@@ -103,6 +104,11 @@ impl Outgoing<'_> {
             stats.drop(DropReason::MeshFull, 1);
         }
     }
+}
+
+/// What waits for the client behind a relayed address of ours.
+pub fn backlog(server: &Server, transmit: &mut Transmit, relayed: &SocketAddr) -> usize {
+    server.client_behind(relayed).map_or(0, |client| transmit.streams.backlog(&client))
 }
 
 /// Media that another shard has for a client whose relay is here.

@@ -14,12 +14,13 @@ use pointsman_turn::{
 use pointsman_wire::clock::Now;
 use pointsman_wire::net::{Datagram, FiveTuple, Protocol, ShardId};
 
+use super::backlogs::Backlogs;
 use super::bind::open_relay;
 use super::config::EngineConfig;
 use super::dtls::InboxEntry;
 use super::mailbox::{TurnCommand, TurnEvent};
 use super::mesh::{MeshPort, Message, MovedSockets};
-use super::outgoing::{Outgoing, Parcels, Relays, deliver};
+use super::outgoing::{Outgoing, Parcels, Relays, backlog, deliver};
 use super::receive::PeerInbox;
 use super::stats::DropReason;
 use super::streams::Kind;
@@ -51,6 +52,7 @@ pub struct Relaying {
     /// What did not fit into the ring of its shard, in order.
     unsaid: VecDeque<(ShardId, Message)>,
     parcels: Parcels,
+    backlogs: Backlogs,
     complaints: Complaints,
     /// What control has not been told yet.
     events: VecDeque<TurnEvent>,
@@ -78,6 +80,7 @@ impl Relaying {
             arrived: [None, None],
             unsaid: VecDeque::new(),
             parcels: Parcels::default(),
+            backlogs: Backlogs::default(),
             complaints: Complaints::default(),
             events: VecDeque::new(),
             events_max: config.events_max,
@@ -86,7 +89,7 @@ impl Relaying {
 
     /// What media needs to leave this shard.
     pub fn outgoing<'a>(&'a mut self, now: Now, transmit: &'a mut Transmit, mesh: &'a mut MeshPort) -> Outgoing<'a> {
-        let relays = Relays { shard: self.shard, server: &mut self.server, parcels: &mut self.parcels };
+        let relays = Relays { shard: self.shard, server: &mut self.server, backlogs: &self.backlogs, parcels: &mut self.parcels };
         Outgoing { now, transmit, mesh, relays, relayed: None }
     }
 
@@ -96,11 +99,34 @@ impl Relaying {
         self.carry_out(now, verdict, datagram.bytes, around);
     }
 
-    /// Media that another shard has for the client behind one of our relayed addresses.
-    pub fn media_datagram(&mut self, now: Now, relayed: SocketAddr, media: SocketAddr, datagram: &[u8], around: &mut Surroundings<'_>) {
+    /// Media that shard `from` has for the client behind one of our relayed addresses.
+    pub fn media_datagram(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        relayed: SocketAddr,
+        media: SocketAddr,
+        datagram: &[u8],
+        around: &mut Surroundings<'_>,
+    ) {
         let path = self.path(relayed, media);
+        if self.server.client_behind(&relayed).is_some_and(|client| matches!(client.protocol, Protocol::Tcp | Protocol::Tls)) {
+            self.backlogs.heard(relayed, from);
+        }
         deliver(now, &mut self.server, around.transmit, &path, datagram);
         self.drain(now, around);
+    }
+
+    /// Tells other shards what waits for clients that they have media for, after what could be written was.
+    pub fn tell_backlogs(&mut self, transmit: &mut Transmit, mesh: &mut MeshPort) {
+        let server = &self.server;
+        let say = |shard, relayed, bytes| mesh.send(shard, Message::Backlog { relayed, bytes });
+        self.backlogs.tell(|relayed| backlog(server, transmit, relayed), say);
+    }
+
+    /// What another shard tells of a client that this one has media for.
+    pub fn backlog_told(&mut self, relayed: SocketAddr, bytes: usize) {
+        self.backlogs.told(relayed, bytes);
     }
 
     /// A datagram of a DTLS client, or of whoever wants to become one.

@@ -213,6 +213,7 @@ impl Shard {
         self.transmit.flush();
         self.transmit.streams.flush(self.links.poll.registry(), &mut self.transmit.stats);
         self.work_left |= self.transmit.streams.has_work();
+        self.relaying.tell_backlogs(&mut self.transmit, &mut self.links.mesh);
         let wakes = self.links.mesh.ring();
         self.transmit.stats.wakes_sent += wakes;
         self.hand_out_events();
@@ -290,9 +291,10 @@ impl Shard {
                 }
                 Message::Stream(connection) => relaying.adopt_client(now, *connection, &mut around),
                 Message::Turn { message, sockets } => relaying.shard_message(now, message, sockets, &mut around),
-                Message::ToRelay { relayed, media, datagram } => {
-                    relaying.media_datagram(now, relayed, media, datagram.bytes(), &mut around);
+                Message::ToRelay { from, relayed, media, datagram } => {
+                    relaying.media_datagram(now, from, relayed, media, datagram.bytes(), &mut around);
                 }
+                Message::Backlog { relayed, bytes } => relaying.backlog_told(relayed, bytes),
             }
         }
         self.work_left = true;

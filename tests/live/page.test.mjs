@@ -4,10 +4,10 @@ import { execFileSync } from "node:child_process";
 import { after, before, describe, it } from "node:test";
 import { chromium, HTTP, people, server, until } from "./lab.mjs";
 
-/** Ends every TCP connection with the server, and refuses new ones, until what it returns is called. */
-function withoutSignalling() {
+/** Ends every TCP connection with the server and refuses new ones (or, to `drop`, swallows all that is sent), until what it returns is called. */
+function withoutSignalling(how = "reject with tcp reset") {
   if (!execFileSync("ip", ["netns", "identify", String(process.pid)], { encoding: "utf8" }).trim()) throw new Error("this test must not run outside of a network namespace");
-  execFileSync("nft", ["-f", "-"], { input: "table inet pointsman_page { chain out { type filter hook output priority 0; tcp dport 8080 reject with tcp reset; }; }\n" });
+  execFileSync("nft", ["-f", "-"], { input: `table inet pointsman_page { chain out { type filter hook output priority 0; tcp dport 8080 ${how}; }; }\n` });
   return () => execFileSync("nft", ["delete", "table", "inet", "pointsman_page"]);
 }
 
@@ -92,6 +92,19 @@ describe("the page", () => {
 
   it("says how good the connection is", async () => {
     await ann.page.getByRole("img", { name: /^Connection: (good|fair)/ }).waitFor({ timeout: 10_000 });
+  });
+
+  it("notices a network that swallows everything without a word", async (t) => {
+    const restore = withoutSignalling("drop");
+    const since = Date.now();
+    try {
+      for (const tab of [ann, bob]) await tab.page.getByText("Reconnecting…").waitFor({ timeout: 40_000 });
+      t.diagnostic(`noticed after ${Date.now() - since} ms`);
+    } finally {
+      restore();
+    }
+    for (const tab of [ann, bob]) await tab.page.locator("#strip").waitFor({ state: "hidden", timeout: 30_000 });
+    await until("both are back", 20_000, async () => (await bob.page.evaluate(() => window.pointsman.state)) === "connected");
   });
 
   it("says that it reconnects, and goes on where it was", async () => {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use link::{Link, Path, Trial};
 
+use super::PacketName;
+
 const MBIT: f64 = 1e6;
 
 #[test]
@@ -43,12 +45,28 @@ fn follows_a_link_that_narrows_and_widens_again() {
 }
 
 #[test]
+fn feedback_on_streams_steers_as_well() {
+    let mut trial = Trial::of_streams(Link { bps: 3.0 * MBIT, ..Link::default() }, 2.7 * MBIT);
+    trial.run(8.0);
+    let wide = trial.run(7.0);
+    assert!(wide.utilisation > 0.8 && wide.queue_p95_ms < 100.0, "{wide:?}");
+    trial.link.bps = 0.5 * MBIT;
+    trial.run(1.5);
+    assert!(trial.estimate() < 0.6 * MBIT, "within 1.5 s: {}", trial.estimate());
+    trial.run(1.5);
+    let narrow = trial.run(12.0);
+    assert!(narrow.utilisation > 0.7 && narrow.queue_p95_ms < 110.0, "{narrow:?}");
+}
+
+#[test]
 fn random_loss_is_borne() {
-    let mut trial = Trial::new(Link { bps: 3.0 * MBIT, loss: 0.1, ..Link::default() }, 2.0 * MBIT);
-    trial.run(10.0);
-    let steady = trial.run(30.0);
-    assert!(steady.estimate_least > 0.9 * MBIT && steady.estimate_mean > 1.7 * MBIT, "{steady:?}");
-    assert!((0.05..0.15).contains(&trial.estimator.loss()), "{}", trial.estimator.loss());
+    for start in [Trial::new, Trial::of_streams] {
+        let mut trial = start(Link { bps: 3.0 * MBIT, loss: 0.1, ..Link::default() }, 2.0 * MBIT);
+        trial.run(10.0);
+        let steady = trial.run(30.0);
+        assert!(steady.estimate_least > 0.9 * MBIT && steady.estimate_mean > 1.7 * MBIT, "{steady:?}");
+        assert!((0.05..0.15).contains(&trial.estimator.loss()), "{}", trial.estimator.loss());
+    }
 }
 
 #[test]
@@ -60,6 +78,21 @@ fn loss_that_comes_with_rate_is_not() {
     trial.run(4.0);
     let steady = trial.run(10.0);
     assert!(steady.estimate_mean < 0.8 * MBIT && steady.lost < 0.2, "{steady:?}");
+}
+
+#[test]
+fn a_longer_way_is_no_queue() {
+    for (jitter_ms, narrower) in [(2.0, 1.0), (30.0, 1.0), (30.0, 0.9)] {
+        let mut trial = Trial::new(Link { bps: 3.0 * MBIT, delay_ms: 25.0, jitter_ms, ..Link::default() }, 2.4 * MBIT);
+        trial.run(15.0);
+        trial.link.delay_ms = 100.0;
+        trial.link.bps *= narrower;
+        trial.run(3.0);
+        assert!(trial.estimate() > 1.0 * MBIT, "jitter {jitter_ms}: {}", trial.estimate());
+        trial.run(5.0);
+        let again = trial.run(5.0);
+        assert!(again.estimate_least > 1.5 * MBIT && again.utilisation > 0.6, "jitter {jitter_ms}: {again:?}");
+    }
 }
 
 #[test]
@@ -183,7 +216,7 @@ fn what_a_tcp_connection_does_not_take_lowers_the_estimate_at_once() {
         // As much as is believed to get through, unless too much waits. 0.4 Mbit/s does get through.
         if ms % 10 == 0 && !full {
             let bytes = estimator.estimate_bps() as f64 / 800.0;
-            estimator.sent(now, bytes as usize);
+            estimator.sent(now, bytes as usize, PacketName { ssrc: 1, sequence: 0 });
             waits += bytes;
         }
         waits = (waits - 50.0).max(0.0);

@@ -2,7 +2,7 @@
 
 use pointsman_wire::rtp::FIXED_HEADER_LEN;
 
-use super::{Departure, Downtrack, Planned, Revised, Source, Stamps, extend_low};
+use super::{Departure, Downtrack, Planned, Revised, Source, Stamps, extend_low, is_repeated};
 use crate::Carried;
 use crate::publication::Publication;
 use crate::srtp::{Outbound, SrtpError};
@@ -11,15 +11,17 @@ use crate::srtp::{Outbound, SrtpError};
 const PADDING: u8 = 255;
 
 impl Downtrack {
-    /// Its packets have transport-wide numbers.
-    pub fn is_numbered(&self) -> bool {
-        self.template.is_numbered()
+    /// The subscriber tells when its packets arrive: by their transport-wide numbers, or stream by stream. Of two packets under one number
+    /// that would not say which.
+    pub fn is_measured(&self) -> bool {
+        let codecs = &self.spec.codecs;
+        self.template.is_numbered() || codecs.iter().any(|format| format.ccfb) && !codecs.iter().any(is_repeated)
     }
 
     /// It can carry probes: their packets must be told, and must be none that a decoder waits for. RTX (RFC 4588) is neither media nor
     /// counted by its sequence numbers.
     pub fn may_probe(&self) -> bool {
-        self.publication.is_some() && self.packets > 0 && self.is_numbered() && self.rtx_payload_type().is_some()
+        self.publication.is_some() && self.packets > 0 && self.is_measured() && self.rtx_payload_type().is_some()
     }
 
     /// Media packets sent so far.

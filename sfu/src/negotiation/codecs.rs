@@ -11,9 +11,12 @@ pub(super) struct Codecs {
     pub(super) written: Vec<Format>,
 }
 
-/// Matches what the client lists with what we can forward. Payload types stay the client's.
-pub(super) fn negotiate(media: &Media, kind: Kind) -> Codecs {
+/// Matches what the client lists with what we can forward. Payload types stay the client's. `told`: only we send on the m-line, so that
+/// nothing but our packets is told of.
+pub(super) fn negotiate(media: &Media, kind: Kind, told: bool) -> Codecs {
     let mut codecs = Codecs::default();
+    // RFC 8888 section 6 has it for all payload types or for none.
+    let numbered = media.feedback.iter().any(|feedback| feedback.kind.eq_ignore_ascii_case("transport-cc"));
     for format in &media.codecs {
         let Some(codec) = codec_of(format, media).filter(|codec| codec.kind() == kind) else { continue };
         if codecs.specs.iter().any(|spec| spec.payload_type == format.payload_type) {
@@ -21,6 +24,7 @@ pub(super) fn negotiate(media: &Media, kind: Kind) -> Codecs {
         }
         let feedback = |wanted: &str| has_feedback(&media.feedback, format.payload_type, wanted);
         let transport_cc = feedback("transport-cc");
+        let ccfb = told && !numbered && feedback("ack ccfb");
         codecs.specs.push(CodecSpec {
             payload_type: format.payload_type,
             codec,
@@ -30,8 +34,9 @@ pub(super) fn negotiate(media: &Media, kind: Kind) -> Codecs {
             pli: feedback("nack pli"),
             fir: feedback("ccm fir"),
             transport_cc,
+            ccfb,
             // One way of telling the sender its rate is enough.
-            remb: feedback("goog-remb") && !transport_cc,
+            remb: feedback("goog-remb") && !transport_cc && !ccfb,
         });
     }
     let wanted = |payload_type| codecs.specs.iter().any(|spec| spec.payload_type == payload_type || spec.rtx == Some(payload_type));
@@ -64,6 +69,10 @@ pub(super) fn feedback(specs: &[CodecSpec]) -> Vec<Feedback> {
         ];
         let kinds = kinds.into_iter().filter(|(set, _)| *set);
         feedback.extend(kinds.map(|(_, kind)| Feedback { payload_type: Some(spec.payload_type), kind: kind.to_owned() }));
+    }
+    if specs.iter().any(|spec| spec.ccfb) {
+        // RFC 8888 section 6: for all payload types, never for one.
+        feedback.push(Feedback { payload_type: None, kind: "ack ccfb".to_owned() });
     }
     feedback
 }

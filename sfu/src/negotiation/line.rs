@@ -184,7 +184,7 @@ impl Negotiation {
         if self.spec.front == Front::Http && !we_receive && !we_send {
             return Err(RefusalCause::WrongDirection { may_publish: self.may_publish });
         }
-        let codecs = codecs::negotiate(media, kind);
+        let codecs = codecs::negotiate(media, kind, we_send && !we_receive);
         if codecs.specs.is_empty() {
             if direction != Direction::Inactive {
                 return Err(RefusalCause::NoCodec { offered: codecs::names(media) });

@@ -131,6 +131,25 @@ fn subscriptions_fill_free_lines_in_order_and_wait_for_more() {
 }
 
 #[test]
+fn feedback_on_streams_is_taken_where_nothing_better_is_offered_and_only_for_what_we_send() {
+    let offer =
+        sample("chromium_many_recvonly").replace("transport-cc", "ack-nothing").replace("a=recvonly", "a=rtcp-fb:* ack ccfb\r\na=recvonly");
+    let mut negotiation = negotiation(Front::Call);
+    let answer = negotiation.answer(&offer).unwrap();
+    assert!(answer.contains("a=rtcp-fb:* ack ccfb\r\n"), "RFC 8888 section 6: with a wildcard: {answer}");
+    let video = negotiation.spec().senders.iter().find(|sender| sender.kind == Kind::Video).expect("an m-line").clone();
+    assert!(video.codecs.iter().all(|codec| codec.ccfb && !codec.remb && !codec.transport_cc));
+
+    let both = sample("chromium_many_recvonly").replace("a=recvonly", "a=rtcp-fb:* ack ccfb\r\na=recvonly");
+    let answer = self::negotiation(Front::Call).answer(&both).unwrap();
+    assert!(answer.contains("transport-cc") && !answer.contains("ccfb"), "{answer}");
+    let published =
+        sample("chromium_simulcast").replace("transport-cc", "ack-nothing").replace("a=sendonly", "a=rtcp-fb:* ack ccfb\r\na=sendonly");
+    let answer = self::negotiation(Front::Call).answer(&published).unwrap();
+    assert!(!answer.contains("ccfb"), "{answer}");
+}
+
+#[test]
 fn later_offers_keep_ids_and_end_what_stopped() {
     let mut negotiation = negotiation(Front::Call);
     let offer = sample("chromium_camera");
@@ -331,7 +350,10 @@ fn our_offer_of_sound_has_red_around_its_opus() {
     let [opus, red] = &audio.codecs[..] else { panic!("{:?}", audio.codecs) };
     assert_eq!((opus.name.as_str(), red.name.as_str(), red.clock_rate, red.channels), ("opus", "red", 48_000, Some(2)));
     assert_eq!(red.parameters, Some(format!("{0}/{0}", opus.payload_type)));
-    assert_eq!(codecs::negotiate(audio, Kind::Audio).specs.iter().map(|spec| spec.codec).collect::<Vec<_>>(), [Codec::Opus, Codec::Red]);
+    assert_eq!(
+        codecs::negotiate(audio, Kind::Audio, false).specs.iter().map(|spec| spec.codec).collect::<Vec<_>>(),
+        [Codec::Opus, Codec::Red]
+    );
 }
 
 /// A FEC stream of its own repairs packets as the publisher numbered them, header extensions and all. Every subscriber gets others, so it is refused.
@@ -378,6 +400,7 @@ fn a_publisher_that_names_its_streams_and_waits_for_our_hello() {
             pli: false,
             fir: false,
             transport_cc: false,
+            ccfb: false,
             remb: false,
         }]
     );

@@ -3,6 +3,7 @@
 use pointsman_wire::clock::Now;
 
 use super::Sfu;
+use crate::bandwidth::PacketName;
 use crate::downtrack::Departure;
 use crate::{DropReason, Egress, Event};
 
@@ -49,8 +50,9 @@ impl Sfu {
             };
             match written {
                 Ok(len) => {
+                    let name = PacketName::of(slot);
                     out.commit(len);
-                    participant.bandwidth.sent(now.mono, len);
+                    participant.bandwidth.sent(now.mono, len, name);
                     stats.probe_packets += 1;
                     stats.packets_out += 1;
                     stats.bytes_out += len as u64;

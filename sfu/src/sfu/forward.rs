@@ -5,6 +5,7 @@ use pointsman_wire::net::Protocol;
 
 use super::publications::Publications;
 use super::{Sfu, Timer};
+use crate::bandwidth::PacketName;
 use crate::downtrack::{Departure, Planned, REPLAY_INTERVAL, Source};
 use crate::gathered::Chain;
 use crate::publication::Origin;
@@ -144,9 +145,10 @@ impl Sfu {
             let departure = Departure { transport_sequence, unix: now.unix, padding };
             match downtrack.write(outbound, slot, &item.planned, &source, departure) {
                 Ok(len) => {
+                    let name = PacketName::of(slot);
                     out.commit(len);
-                    if downtrack.is_numbered() {
-                        participant.bandwidth.sent(now.mono, len);
+                    if downtrack.is_measured() {
+                        participant.bandwidth.sent(now.mono, len, name);
                     }
                     stats.forwarded += 1;
                     stats.packets_out += 1;

@@ -4,6 +4,7 @@ use pointsman_wire::clock::{Now, NtpTime};
 use pointsman_wire::rtcp::{self, FirEntry, Nack, Packet, SenderInfo, Writer};
 
 use super::Sfu;
+use crate::bandwidth::PacketName;
 use crate::downtrack::Departure;
 use crate::participant::drop_reason;
 use crate::participant::report::{COMPOUND_LEN_MAX, send_compound};
@@ -57,12 +58,16 @@ impl Sfu {
                 participant.bandwidth.transport_cc(now.mono, &feedback);
                 self.estimated(now, index);
             }
+            Packet::Congestion(feedback) => {
+                participant.bandwidth.congestion(now.mono, &feedback);
+                self.estimated(now, index);
+            }
             Packet::Remb(remb) => {
                 participant.bandwidth.remb(remb.bitrate_bps);
                 self.estimated(now, index);
             }
             // A BYE is told by the transport or by control, too.
-            Packet::ExtendedReport(_) | Packet::Congestion(_) | Packet::Description(_) | Packet::Bye(_) | Packet::Other { .. } => {}
+            Packet::ExtendedReport(_) | Packet::Description(_) | Packet::Bye(_) | Packet::Other { .. } => {}
         }
     }
 
@@ -104,10 +109,11 @@ impl Sfu {
             let departure = Departure { transport_sequence, unix: now.unix, padding: 0 };
             match downtrack.write(outbound, slot, &planned, &source, departure) {
                 Ok(len) => {
+                    let name = PacketName::of(slot);
                     out.commit(len);
                     participant.pacer.take(len);
-                    if downtrack.is_numbered() {
-                        participant.bandwidth.sent(now.mono, len);
+                    if downtrack.is_measured() {
+                        participant.bandwidth.sent(now.mono, len, name);
                     }
                     stats.retransmitted += 1;
                     stats.packets_out += 1;

@@ -147,7 +147,7 @@ fn demand(at: usize, downtrack: &Downtrack, held: Held, publication: &Publicatio
     let spec = downtrack.spec();
     let mut demand = Demand::new(spec.kind, spec.preferences, ladder(publication, downtrack.times_sent()), held);
     demand.at = at;
-    demand.told = spec.extensions.transport_cc.is_some();
+    demand.told = downtrack.is_measured();
     if let Some(room) = room {
         match spec.kind {
             Kind::Audio => demand.audible = !(room.leaves_out(publication.id) && publication.rates().active().is_empty()),

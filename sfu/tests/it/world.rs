@@ -560,7 +560,7 @@ fn check(local: &IceCredentials, remote: &IceCredentials) -> Vec<u8> {
 pub fn codec(codec: Codec, payload_type: u8, rtx: Option<u8>) -> CodecSpec {
     let video = codec.kind() == Kind::Video;
     let clock_rate = if video { 90_000 } else { 48_000 };
-    CodecSpec { payload_type, codec, clock_rate, rtx, nack: video, pli: video, fir: false, transport_cc: true, remb: false }
+    CodecSpec { payload_type, codec, clock_rate, rtx, nack: video, pli: video, fir: false, transport_cc: true, ccfb: false, remb: false }
 }
 
 pub fn video_in(publication: u64, mid: &str, rids: &[&str]) -> ReceiverSpec {

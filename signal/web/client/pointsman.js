@@ -149,6 +149,35 @@ const LOSSY_BUFFER = 16 * 1024;
 /** How long a message waits for the channels to open, in milliseconds, before it takes the WebSocket. */
 const CHANNEL_TIMEOUT = 3_000;
 
+/** A WebSocket must open within so many milliseconds. */
+const OPEN_MS_MAX = 10_000;
+/** After so long a silence the server is asked whether it is still there, and has so long to answer, in milliseconds. */
+const QUIET_MS_MAX = 10_000;
+const ANSWER_MS_MAX = 5_000;
+
+/**
+ * A network may swallow everything without a word, and a browser says nothing of it for minutes.
+ * @param {WebSocket} socket
+ * @param {() => void} ask makes the server say something
+ * @param {() => void} dead called once when nothing comes
+ */
+function watch(socket, ask, dead) {
+  let timer;
+  const wait = (ms, then) => {
+    clearTimeout(timer);
+    timer = setTimeout(then, ms);
+  };
+  const listen = () =>
+    wait(QUIET_MS_MAX, () => {
+      ask();
+      wait(ANSWER_MS_MAX, dead);
+    });
+  wait(OPEN_MS_MAX, dead);
+  socket.addEventListener("open", listen);
+  socket.addEventListener("message", listen);
+  socket.addEventListener("close", () => clearTimeout(timer));
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -746,6 +775,14 @@ export class Room extends EventTarget {
         if (opened) this.#lost();
         else reject(await whyRefused(url));
       };
+      const ask = () => this.request("ping").catch(() => {});
+      watch(socket, ask, () => {
+        if (this.#socket !== socket) return;
+        this.#socket = null;
+        socket.close();
+        if (opened) this.#lost();
+        else reject(new PointsmanError("unreachable", "the server does not answer"));
+      });
     });
   }
 
@@ -1390,6 +1427,15 @@ export class Presence extends EventTarget {
         this.#pending.clear();
         this.#again(server, token);
       };
+      const ask = () => this.request("ping").catch(() => {});
+      watch(socket, ask, () => {
+        // It says so itself, but no sooner than it has given up its farewell.
+        const { onclose } = socket;
+        socket.onclose = null;
+        socket.close();
+        if (opened) onclose();
+        else reject(new PointsmanError("unreachable", "the server does not answer"));
+      });
     });
     const { identity, calls } = await this.request("hello");
     this.identity = identity;

@@ -149,6 +149,7 @@ fn opus() -> CodecSpec {
         pli: false,
         fir: false,
         transport_cc: false,
+        ccfb: false,
         remb: false,
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use pointsman_wire::rtcp::{self, Packet, Writer};
+use pointsman_wire::rtcp::{self, Packet, PacketReport, Writer};
 
-use super::super::{BandwidthConfig, Estimator};
+use super::super::{BandwidthConfig, Estimator, PacketName};
 
 #[derive(Clone, Debug)]
 pub struct Link {
@@ -45,6 +45,8 @@ pub struct Trial {
     pub wanted: f64,
     /// Whether as much is sent as the estimate allows; else always `wish`.
     pub follows: bool,
+    /// The client tells of streams (RFC 8888) instead of transport-wide numbers.
+    pub streams: bool,
     origin: Instant,
     us: i64,
     random: u64,
@@ -100,6 +102,14 @@ pub fn origin() -> Instant {
 }
 
 impl Trial {
+    /// With a client that gives feedback as of RFC 8888.
+    pub fn of_streams(link: Link, wish: f64) -> Self {
+        let mut trial = Self::new(link, wish);
+        trial.streams = true;
+        trial.estimator.keep_names();
+        trial
+    }
+
     pub fn new(link: Link, wish: f64) -> Self {
         let origin = origin();
         let mut estimator = Estimator::new(&BandwidthConfig::default(), origin);
@@ -111,6 +121,7 @@ impl Trial {
             wish,
             wanted: wish,
             follows: true,
+            streams: false,
             origin,
             us: 0,
             random: 7,
@@ -192,8 +203,11 @@ impl Trial {
         while self.back.front().is_some_and(|it| it.0 <= self.us) {
             let (_, bytes) = self.back.pop_front().unwrap();
             for packet in rtcp::packets(&bytes) {
-                let Ok(Packet::TransportCc(feedback)) = packet else { panic!("feedback") };
-                self.estimator.transport_cc(self.now(), &feedback);
+                match packet {
+                    Ok(Packet::TransportCc(feedback)) => self.estimator.transport_cc(self.now(), &feedback),
+                    Ok(Packet::Congestion(feedback)) => self.estimator.congestion(self.now(), &feedback),
+                    packet => panic!("{packet:?}"),
+                }
             }
         }
         if self.us >= self.next_look_us {
@@ -205,8 +219,8 @@ impl Trial {
     }
 
     fn send(&mut self, len: usize) {
-        self.estimator.sent(self.now(), len);
         let sequence = self.sent;
+        self.estimator.sent(self.now(), len, name(sequence));
         self.sent += 1;
         self.count.sent += 1;
         let queue_us = (self.free_us - self.us).max(0);
@@ -242,7 +256,11 @@ impl Trial {
         let Some(&(last, _)) = arrivals.last() else { return };
         let mut space = [0; 2_048];
         let mut writer = Writer::new(&mut space);
-        writer.transport_cc(1, 2, 0, self.told, arrivals.iter().copied()).unwrap();
+        if self.streams {
+            self.congestion(&arrivals, &mut writer);
+        } else {
+            writer.transport_cc(1, 2, 0, self.told, arrivals.iter().copied()).unwrap();
+        }
         self.told = last + 1;
         let len = writer.len();
         if self.path == Path::Open {
@@ -250,9 +268,37 @@ impl Trial {
         }
     }
 
+    /// Of each stream the packets since the last feedback, and some that were told before.
+    fn congestion(&self, arrivals: &[(u64, i64)], writer: &mut Writer<'_>) {
+        let report_us = self.us;
+        let blocks = (0..STREAMS).filter_map(|stream| {
+            let of_stream = |sequence: &u64| sequence % STREAMS == stream;
+            let all = self.told.saturating_sub(4).max(1)..arrivals.last()?.0 + 1;
+            let reports: Vec<PacketReport> = all
+                .filter(of_stream)
+                .map(|sequence| {
+                    let at = arrivals.iter().find(|it| it.0 == sequence).map(|it| it.1 * 250);
+                    let age = at.map(|at| ((report_us - at) * 1024 / 1_000_000) as u16);
+                    PacketReport { sequence: name(sequence).sequence, received: at.is_some(), ecn: 0, age }
+                })
+                .collect();
+            let first = reports.first()?.sequence;
+            Some((stream as u32, first, reports.into_iter()))
+        });
+        let timestamp = (report_us as i128 * 65_536 / 1_000_000) as u32;
+        writer.congestion(1, blocks, timestamp).unwrap();
+    }
+
     /// From 0 to 1.
     fn number(&mut self) -> f64 {
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 11) as f64 / (1_u64 << 53) as f64
     }
+}
+
+/// Packets belong to this many streams in turn.
+const STREAMS: u64 = 2;
+
+fn name(sequence: u64) -> PacketName {
+    PacketName { ssrc: (sequence % STREAMS) as u32, sequence: (sequence / STREAMS + 65_000) as u16 }
 }

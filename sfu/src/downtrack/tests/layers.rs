@@ -52,6 +52,7 @@ impl Desk {
             pli: true,
             fir: false,
             transport_cc: false,
+            ccfb: false,
             remb: false,
         };
         let spec = SenderSpec {
