@@ -464,7 +464,10 @@ impl Estimator {
         self.base = [told.way_us; 2];
         self.base_since_us = now_us;
         (self.queue_us, self.last_queue_us) = (0, told.last_way_us - told.way_us);
+        // What was learnt from it is wrong.
         self.standing = StandingQueue::new();
+        self.prober.begin_anew();
+        self.rate.forget_capacity();
         self.rate.prove(before * AFTER_DETOUR);
     }
 

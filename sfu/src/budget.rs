@@ -33,11 +33,11 @@ pub struct BudgetConfig {
     pub upgrade_interval: Duration,
     /// A picture that is smaller than its tile by so much still counts as covering it.
     pub viewport_tolerance_percent: u64,
-    /// Above this loss pictures get smaller step by step; 0: never for that reason.
+    /// Above this loss pictures get smaller by one step, above twice this loss by two, and so on; 0: never for that reason.
     pub loss_max_percent: u64,
     /// How long loss must last for a step down, and between two of them.
     pub loss_hold: Duration,
-    /// How long loss must have been below half of the bound for a step back.
+    /// How long loss must have been half of this below what took a step for a step back.
     pub loss_restore: Duration,
     /// With an estimate below this and loss or delay that do not end, only sound is sent; 0: only when no picture fits at all.
     pub audio_only_below_bps: u64,

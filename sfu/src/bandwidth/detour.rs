@@ -7,8 +7,11 @@ const STRETCH_US: i64 = 500_000;
 /// what looks like a queue.
 const SAME_US: i64 = 10_000;
 const SAME_PART: i64 = 8;
-/// Below this part of what got through before, less is sent than would keep a queue standing.
+/// Below this part of what got through before, less is sent than would keep a queue standing: one stretch like the one before tells. Below
+/// the other part that is likely: so many do.
 const LITTLE: f64 = 0.5;
+const LESS: f64 = 0.8;
+const LESS_STRETCHES: u32 = 3;
 
 /// The moment of one feedback.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,8 @@ struct Watch {
     /// Of the stretch before.
     previous_us: Option<i64>,
     sent_most_bps: f64,
+    /// Stretches with the same shortest way and less sent.
+    same: u32,
 }
 
 impl Detour {
@@ -53,6 +58,7 @@ impl Detour {
             least_us: i64::MAX,
             previous_us: None,
             sent_most_bps: 0.0,
+            same: 0,
         });
         watch.least_us = watch.least_us.min(look.way_us);
         watch.sent_most_bps = watch.sent_most_bps.max(look.sending_bps);
@@ -61,7 +67,9 @@ impl Detour {
         }
         let same = SAME_US.max(look.queue_us / SAME_PART);
         let stays = watch.previous_us.is_some_and(|previous| (previous - watch.least_us).abs() < same);
-        if stays && look.calm && watch.sent_most_bps < watch.before_bps * LITTLE {
+        let sent = watch.sent_most_bps / watch.before_bps.max(1.0);
+        watch.same = if stays && look.calm && sent < LESS { watch.same + 1 } else { 0 };
+        if watch.same >= LESS_STRETCHES || watch.same > 0 && sent < LITTLE {
             return self.0.take().map(|watch| watch.before_bps);
         }
         (watch.since_us, watch.sent_most_bps) = (look.now_us, 0.0);
@@ -98,7 +106,8 @@ mod tests {
         let falls = |at: i64| if at < 400 { 2e6 } else { 0.2e6 };
         assert_eq!(seen(5000, jitter, falls, true), Some(1000));
         assert_eq!(seen(5000, jitter, falls, false), None, "a full queue loses");
-        assert_eq!(seen(5000, jitter, |_| 1.5e6, true), None, "that much might keep a queue standing");
+        assert_eq!(seen(5000, jitter, |_| 1.5e6, true), Some(2000), "that takes longer to tell");
+        assert_eq!(seen(5000, jitter, |_| 1.7e6, true), None, "that much might keep a queue standing");
         assert_eq!(seen(2500, |at| 300 - at / 12, falls, true), None, "it drains");
         assert_eq!(seen(5000, |_| 60, falls, true), None, "too short to matter");
     }

@@ -90,6 +90,11 @@ impl Prober {
         }
     }
 
+    /// What was learnt of the path is void: the next probe may come at once.
+    pub const fn begin_anew(&mut self) {
+        (self.not_before_us, self.interval_us, self.started) = (0, INTERVAL_US, false);
+    }
+
     /// The stretch that is being sent.
     pub fn cluster(&self, now_us: i64) -> ClusterId {
         self.cluster.filter(|cluster| now_us <= cluster.end_us).map_or(ClusterId::NONE, |cluster| cluster.id)

@@ -86,6 +86,11 @@ impl DelayRate {
         self.bps = self.bps.min(bps);
     }
 
+    /// When queues seemed to grow, there were none.
+    pub const fn forget_capacity(&mut self) {
+        (self.capacity, self.decreased_us, self.fallen_us) = (None, None, None);
+    }
+
     pub fn update(&mut self, look: &Look) {
         let passed = self.looked_us.map_or(0.0, |at| (look.now_us - at) as f64 / 1e6).clamp(0.0, 1.0);
         self.looked_us = Some(look.now_us);

@@ -21,21 +21,24 @@ pub struct Policy {
 const LOSS_STEPS_MAX: u8 = 3;
 
 impl Policy {
-    /// Loss above the bound takes a step down, again and again while it lasts; loss well below it gives one back.
+    /// Loss above the bound takes a step down, loss above twice the bound two, and so on: what the link itself loses is repeated, and does
+    /// not become less with smaller pictures. Half a bound below what took a step, it comes back.
     pub fn see_loss(&mut self, now: Instant, config: &BudgetConfig, loss: f32) {
         let bound = config.loss_max_percent as f32 / 100.0;
         if config.loss_max_percent == 0 {
             self.loss_steps = 0;
             return;
         }
-        since(&mut self.lossy_since, now, loss > bound);
-        since(&mut self.calm_since, now, loss < bound / 2.0);
+        let taken = f32::from(self.loss_steps);
+        since(&mut self.lossy_since, now, loss > bound * (taken + 1.0));
+        since(&mut self.calm_since, now, loss < bound * (taken - 0.5));
         if self.loss_steps < LOSS_STEPS_MAX
             && lasts(self.lossy_since, now, config.loss_hold)
             && self.loss_changed.is_none_or(|changed| now.saturating_duration_since(changed) >= config.loss_hold)
         {
             self.loss_steps += 1;
             self.loss_changed = Some(now);
+            self.lossy_since = None;
         } else if self.loss_steps > 0 && lasts(self.calm_since, now, config.loss_restore) {
             self.loss_steps -= 1;
             self.loss_changed = Some(now);

@@ -306,9 +306,13 @@ fn loss_makes_pictures_smaller_and_calm_restores_them() {
     viewer.look_for(ms(1000), lossy);
     assert_eq!((viewer.spatial()[1], viewer.reasons()[1]), (Some(1), Reason::Loss));
     viewer.look_for(ms(10_000), lossy);
+    assert_eq!(viewer.spatial()[1], Some(1), "repeats mend that much");
+    viewer.look_for(ms(10_000), Way { loss: 0.12, ..lossy });
     assert_eq!((viewer.spatial(), viewer.reasons()[1]), (vec![Some(0), Some(0)], Reason::Loss));
-    viewer.look_for(ms(10_000), Way { loss: 0.04, ..lossy });
+    viewer.look_for(ms(10_000), Way { loss: 0.09, ..lossy });
     assert_eq!(viewer.spatial()[1], Some(0), "between the bounds it stays");
+    viewer.look_for(ms(10_000), Way { loss: 0.04, ..lossy });
+    assert_eq!(viewer.spatial()[1], Some(1), "and at the lower one it stays there");
     viewer.look_for(ms(30_000), with_estimate(9_000_000));
     assert_eq!((viewer.spatial()[1], viewer.reasons()[1]), (Some(2), Reason::Best));
     viewer.config.loss_max_percent = 0;
