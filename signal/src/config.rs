@@ -37,6 +37,8 @@ pub struct Config {
     pub ping_interval_s: u32,
     /// WebSocket connections, joined or not.
     pub connections_max: usize,
+    /// How long a room that an operator opened stays when nobody is in it, unless it is opened with another time.
+    pub empty_timeout_s: u32,
 }
 
 impl Default for Config {
@@ -59,6 +61,7 @@ impl Default for Config {
             join_timeout_s: 10,
             ping_interval_s: 15,
             connections_max: 20_000,
+            empty_timeout_s: 300,
         }
     }
 }

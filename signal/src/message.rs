@@ -4,9 +4,10 @@
 //! A client sends *requests*, each with an `id` of its choice; each gets exactly one *reply* with that `id`: the one named at the variant,
 //! or `error`. *Events* carry no `id`. Ids of participants and publications are text: JavaScript's numbers cannot hold them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::media::{IceServer, Kind, ParticipantId, PublicationId, Quality};
+use crate::quality::Report;
 
 mod read;
 #[cfg(test)]
@@ -43,6 +44,8 @@ pub enum Request {
     Prefer { publication: PublicationId, wish: Wish },
     /// Own publications: tells the others. Those of others (grant `roomAdmin`): stops the packets at the server. Reply: `ok`.
     Mute { publication: PublicationId, muted: bool },
+    /// What the client measured lately. Reply: `ok`.
+    Stats(Box<Report>),
     /// Ends the participant and the connection. Reply: `ok`, then `closed`.
     Leave,
     /// Reply: `pong`.
@@ -80,7 +83,7 @@ pub struct Track {
     pub muted: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrackSource {
     Camera,
@@ -112,6 +115,9 @@ pub enum ServerMessage {
         ice_servers: Vec<IceServerInfo>,
         /// Receiving m-lines to put into the first offer.
         negotiate: Negotiate,
+        /// The room's, if it has any.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        metadata: String,
     },
     /// Reply to `offer`.
     Answer {
@@ -154,10 +160,22 @@ pub enum ServerMessage {
         participant: String,
         reason: LeaveReason,
     },
-    /// Something about a participant changed; its publications are told by their own events.
+    /// Something about a participant, perhaps oneself, changed; its publications are told by their own events.
     ParticipantUpdated {
         participant: String,
+        name: String,
+        metadata: String,
         connected: bool,
+    },
+    /// The room got other metadata.
+    RoomMetadata {
+        metadata: String,
+    },
+    /// A text from another participant, or from the server when that is null.
+    Data {
+        participant: Option<String>,
+        topic: String,
+        text: String,
     },
     /// Someone else publishes something.
     PublicationStarted {
@@ -348,6 +366,10 @@ pub enum LeaveReason {
     Flood,
     /// It did not join in time.
     JoinTimeout,
+    /// A moderator or operator removed it.
+    Removed,
+    /// The room was ended.
+    RoomEnded,
     /// The server closes.
     ServerClosing,
 }
@@ -363,7 +385,25 @@ impl LeaveReason {
             Self::TooSlow => "the client read its messages too slowly",
             Self::Flood => "the client sent too many messages",
             Self::JoinTimeout => "the client did not join in time",
+            Self::Removed => "removed from the room",
+            Self::RoomEnded => "the room was ended",
             Self::ServerClosing => "the server is closing",
+        }
+    }
+
+    /// As in messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Replaced => "replaced",
+            Self::Disconnected => "disconnected",
+            Self::MediaClosed => "media_closed",
+            Self::TooSlow => "too_slow",
+            Self::Flood => "flood",
+            Self::JoinTimeout => "join_timeout",
+            Self::Removed => "removed",
+            Self::RoomEnded => "room_ended",
+            Self::ServerClosing => "server_closing",
         }
     }
 }

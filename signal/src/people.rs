@@ -2,8 +2,10 @@
 
 use crate::media::{Front, Kind, ParticipantId, Preferences, PublicationId, Published, Quality, Source, Waiting};
 use crate::message::{
-    Negotiate, ParticipantInfo, PublicationInfo, Track, TrackSource, Wish, You, kind_text, participant_text, publication_text,
+    Negotiate, ParticipantInfo, PublicationInfo, ServerMessage, Track, TrackSource, Wish, You, kind_text, participant_text,
+    publication_text,
 };
+use crate::quality::{Level, Sample};
 use crate::token::Claims;
 
 /// What a verified token says about who comes in.
@@ -78,6 +80,13 @@ pub struct Participant {
     pub negotiate_due: bool,
     /// Bandwidth toward it, in bits per second, once it is known.
     pub estimate_bps: Option<u64>,
+    /// In seconds since 1970.
+    pub joined_s: u64,
+    /// What its client told last, and what that came to.
+    pub sample: Option<Box<Sample>>,
+    /// As it was told to observers, and whether the last report said otherwise.
+    pub level: Level,
+    pub level_differs: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +155,10 @@ impl Participant {
             waiting: Waiting::default(),
             negotiate_due: false,
             estimate_bps: None,
+            joined_s: 0,
+            sample: None,
+            level: Level::Good,
+            level_differs: false,
         }
     }
 
@@ -224,6 +237,16 @@ impl Participant {
             metadata: self.ticket.metadata.clone(),
             connected: self.connected,
             publications: self.shown().map(Publication::info).collect(),
+        }
+    }
+
+    /// For others, when something about it has changed.
+    pub fn updated(&self) -> ServerMessage {
+        ServerMessage::ParticipantUpdated {
+            participant: self.text(),
+            name: self.ticket.name.clone(),
+            metadata: self.ticket.metadata.clone(),
+            connected: self.connected,
         }
     }
 

@@ -4,12 +4,17 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::media::{Answer, Kind, Media, MediaError, ParticipantId, Placed, Placement, PublicationId, Published, Source, Waiting};
+use crate::media::{Answer, Kind, Media, MediaError, ParticipantId, Placed, Placement, PublicationId, Published, RoomId, Source, Waiting};
 use crate::message::{ErrorCode, LeaveReason, OnMid, ServerMessage, Track, participant_text, publication_text};
+use crate::news::{News, What};
 use crate::people::{Participant, Publication, Subscription};
+use crate::quality::Sample;
 
+mod operator;
 mod player;
 mod viewing;
+
+pub use operator::{Options, RoomChange, Which};
 
 /// Something that must be done outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +28,9 @@ pub enum Output {
         participant: ParticipantId,
         reason: LeaveReason,
     },
+    /// For who keeps books.
+    News(Box<News>),
+    Sample(Box<Sample>),
 }
 
 /// A request that could not be met.
@@ -68,6 +76,10 @@ impl World<'_> {
     pub fn tell(&mut self, to: ParticipantId, message: ServerMessage) {
         self.outputs.push(Output::Tell { to: vec![to], message });
     }
+
+    pub fn report(&mut self, news: News) {
+        self.outputs.push(Output::News(Box::new(news)));
+    }
 }
 
 /// Position in the order of joining, unique in the process.
@@ -76,15 +88,21 @@ pub struct JoinNumber(pub u64);
 
 #[derive(Debug)]
 pub struct Room {
+    pub id: RoomId,
     pub name: String,
+    pub options: Options,
+    /// In seconds since 1970.
+    pub created_s: u64,
+    /// Since when nobody is in it, where it stays for a while.
+    pub empty_since_s: Option<u64>,
     people: BTreeMap<JoinNumber, Participant>,
     /// Who speaks, the dominant speaker first.
     speakers: Vec<ParticipantId>,
 }
 
 impl Room {
-    pub fn new(name: String) -> Self {
-        Self { name, people: BTreeMap::new(), speakers: Vec::new() }
+    pub fn new(id: RoomId, name: String, options: Options, now_s: u64) -> Self {
+        Self { id, name, options, created_s: now_s, empty_since_s: Some(now_s), people: BTreeMap::new(), speakers: Vec::new() }
     }
 
     pub fn len(&self) -> usize {
@@ -113,9 +131,13 @@ impl Room {
         if participant.visible() {
             self.tell_others(number, ServerMessage::ParticipantJoined { participant: participant.info() }, world);
         }
+        self.empty_since_s = None;
         let auto = participant.auto_subscribes();
         let sources: Vec<Source> = if auto { self.sources_for(number).collect() } else { Vec::new() };
         self.people.insert(number, participant);
+        if let Some(participant) = self.people.get(&number) {
+            world.report(News::of_participant(What::ParticipantJoined, self, participant));
+        }
         for source in sources {
             self.receive(number, source, world);
         }
@@ -137,6 +159,10 @@ impl Room {
             let message = ServerMessage::ParticipantLeft { participant: participant.text(), reason };
             self.tell_others(number, message, world);
         }
+        for publication in participant.shown() {
+            world.report(News::of_publication(What::PublicationEnded, self, &participant, publication));
+        }
+        world.report(News { reason: Some(reason.word()), ..News::of_participant(What::ParticipantLeft, self, &participant) });
         self.refill_players(world);
         Some(participant)
     }
@@ -168,8 +194,7 @@ impl Room {
     fn take_over_publications(&mut self, number: JoinNumber, published: Vec<Published>, tracks: &[Track], world: &mut World) {
         let Some(participant) = self.people.get_mut(&number) else { return };
         let is_sent = |publication: &Publication| published.iter().any(|published| published.publication == publication.id);
-        let ended: Vec<PublicationId> =
-            participant.shown().filter(|publication| !is_sent(publication)).map(|publication| publication.id).collect();
+        let ended: Vec<Publication> = participant.shown().filter(|publication| !is_sent(publication)).cloned().collect();
         // All of them first: what has ended must not be given to someone as another one ends.
         participant.publications.retain(is_sent);
         self.hide_publications(number, &ended, world);
@@ -212,6 +237,7 @@ impl Room {
         let Some(publication) = participant.shown().find(|publication| publication.id == id) else { return };
         let source = participant.source(publication);
         let message = ServerMessage::PublicationStarted { participant: participant.text(), publication: publication.info() };
+        world.report(News::of_publication(What::PublicationStarted, self, participant, publication));
         self.tell_others(number, message, world);
         let wanting: Vec<JoinNumber> =
             self.people.iter().filter(|(other, p)| **other != number && p.auto_subscribes()).map(|(other, _)| *other).collect();
@@ -221,14 +247,16 @@ impl Room {
         self.refill_players(world);
     }
 
-    fn hide_publications(&mut self, number: JoinNumber, ids: &[PublicationId], world: &mut World) {
-        if ids.is_empty() {
+    fn hide_publications(&mut self, number: JoinNumber, ended: &[Publication], world: &mut World) {
+        if ended.is_empty() {
             return;
         }
-        self.stop_receiving(ids, world);
+        let ids: Vec<PublicationId> = ended.iter().map(|publication| publication.id).collect();
+        self.stop_receiving(&ids, world);
         let Some(participant) = self.people.get(&number) else { return };
-        for id in ids {
-            let (participant, publication) = (participant.text(), publication_text(*id));
+        for publication in ended {
+            world.report(News::of_publication(What::PublicationEnded, self, participant, publication));
+            let (participant, publication) = (participant.text(), publication_text(publication.id));
             self.tell_others(number, ServerMessage::PublicationEnded { participant, publication }, world);
         }
         self.refill_players(world);
@@ -258,9 +286,10 @@ impl Room {
         let publisher = participant.id;
         let publication = participant.publication_mut(id).ok_or_else(Refusal::no_publication)?;
         if !publication.withheld {
+            let ended = publication.clone();
             publication.withheld = true;
             world.media.set_muted(publisher, id, true);
-            self.hide_publications(number, &[id], world);
+            self.hide_publications(number, &[ended], world);
         }
         Ok(())
     }
@@ -340,7 +369,7 @@ impl Room {
             world.tell(participant.id, ServerMessage::Connected);
         }
         if participant.visible() {
-            let message = ServerMessage::ParticipantUpdated { participant: participant.text(), connected: true };
+            let message = participant.updated();
             self.tell_others(number, message, world);
         }
     }

@@ -8,7 +8,9 @@ use crate::config::Config;
 use crate::media::{Answer, Media, MediaEvent, ParticipantId, PublicationId, RoomId};
 use crate::message::{ErrorCode, IceServerInfo, LeaveReason, Request, ServerMessage, Track, publication_text};
 use crate::people::{Entry, Participant, Plan, Ticket};
-use crate::room::{JoinNumber, Output, Refusal, Room, World};
+use crate::room::{JoinNumber, Options, Output, Refusal, Room, World};
+
+mod operator;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,8 @@ pub struct Rooms {
     by_name: HashMap<String, RoomId, RandomState>,
     whereabouts: HashMap<ParticipantId, (RoomId, JoinNumber), RandomState>,
     joined_total: u64,
+    /// In seconds since 1970, as last told.
+    now_s: u64,
     outputs: Vec<Output>,
 }
 
@@ -43,6 +47,7 @@ impl Rooms {
             by_name: HashMap::default(),
             whereabouts: HashMap::default(),
             joined_total: 0,
+            now_s: 0,
             outputs: Vec::new(),
         }
     }
@@ -114,13 +119,16 @@ impl Rooms {
     }
 
     fn admit(&mut self, newcomer: Newcomer, media: &dyn Media) -> ParticipantId {
-        let Newcomer { participant, room: room_id, replaces } = newcomer;
+        let Newcomer { mut participant, room: room_id, replaces } = newcomer;
+        participant.joined_s = self.now_s;
         let id = participant.id;
         let number = JoinNumber(self.joined_total);
         self.joined_total += 1;
         let name = participant.ticket.room.clone();
-        let room = self.rooms.entry(room_id).or_insert_with(|| Room::new(name.clone()));
-        self.by_name.insert(name, room_id);
+        if !self.rooms.contains_key(&room_id) {
+            self.open_room(room_id, name, Options::default());
+        }
+        let Some(room) = self.rooms.get_mut(&room_id) else { return id };
         let mut world = World { limits: &self.limits, media, outputs: &mut self.outputs };
         if let Some((old, (_, old_number))) = replaces.and_then(|old| self.whereabouts.remove_entry(&old)) {
             room.remove(old_number, LeaveReason::Replaced, &mut world);
@@ -141,7 +149,9 @@ impl Rooms {
         }
         match room.and_then(|room| self.rooms.get(&room)) {
             None if self.rooms() >= self.limits.rooms_max => Err(Refusal::new(ErrorCode::Full, "the server has no room for another room")),
-            Some(room) if room.len() >= self.limits.participants_per_room_max => Err(Refusal::new(ErrorCode::Full, "the room is full")),
+            Some(room) if room.len() >= room.options.participants_max.unwrap_or(usize::MAX).min(self.limits.participants_per_room_max) => {
+                Err(Refusal::new(ErrorCode::Full, "the room is full"))
+            }
             _ => Ok(()),
         }
     }
@@ -158,6 +168,7 @@ impl Rooms {
             participants: room.people().filter(|p| p.id != participant && p.visible()).map(Participant::info).collect(),
             ice_servers: media.ice_servers(&own.ticket.identity).into_iter().map(IceServerInfo::from).collect(),
             negotiate: own.waiting.into(),
+            metadata: room.options.metadata.clone(),
         };
         let speakers = room.speakers();
         let to = vec![participant];
@@ -194,6 +205,7 @@ impl Rooms {
             Request::Mute { publication, muted } => {
                 self.with_room(participant, media, |room, n, w| room.mute(n, publication, muted, w)).map(|()| ok(id))
             }
+            Request::Stats(report) => self.with_room(participant, media, |room, n, w| room.handle_report(n, *report, w)).map(|()| ok(id)),
             Request::Leave => {
                 self.tell(participant, ServerMessage::Ok { id });
                 self.leave(participant, LeaveReason::Left, media);
@@ -246,12 +258,11 @@ impl Rooms {
         let mut world = World { limits: &self.limits, media, outputs: &mut self.outputs };
         room.remove(number, reason, &mut world);
         room.settle(&mut world);
-        if room.is_empty() {
-            let name = std::mem::take(&mut room.name);
-            self.rooms.remove(&room_id);
-            self.by_name.remove(&name);
-        }
+        let empty = room.is_empty();
         self.outputs.push(Output::Ended { participant, reason });
+        if empty {
+            self.handle_empty(room_id);
+        }
     }
 
     pub fn close_all(&mut self, media: &dyn Media) {

@@ -14,11 +14,12 @@ use tokio::sync::mpsc;
 use crate::config::Config;
 use crate::media::{IceServer, Media, MediaEvent, ParticipantId};
 use crate::message::{LeaveReason, Request, ServerMessage};
+use crate::news::Observer;
 use crate::people::{Plan, Ticket};
 use crate::problem::Problem;
 use crate::room::{Output, Refusal};
 use crate::rooms::Rooms;
-use crate::token::{Claims, VideoGrant};
+use crate::token::Claims;
 use crate::{api, http, page, ws};
 
 /// For metrics.
@@ -40,6 +41,7 @@ pub struct Signal {
 struct Inner {
     config: Config,
     media: Arc<dyn Media>,
+    observer: Arc<dyn Observer>,
     state: Mutex<State>,
 }
 
@@ -72,10 +74,15 @@ pub(crate) struct Created {
 impl Signal {
     /// `media` must not call back into the `Signal` from within its methods: they are called under the rules' lock.
     pub fn new(config: Config, media: Arc<dyn Media>) -> Self {
-        Self::with_random(config, media, system_random)
+        Self::with_random(config, media, Arc::new(()), system_random)
     }
 
-    pub(crate) fn with_random(config: Config, media: Arc<dyn Media>, random: fn(&mut [u8])) -> Self {
+    /// `observer` is told what happens.
+    pub fn observed(config: Config, media: Arc<dyn Media>, observer: Arc<dyn Observer>) -> Self {
+        Self::with_random(config, media, observer, system_random)
+    }
+
+    pub(crate) fn with_random(config: Config, media: Arc<dyn Media>, observer: Arc<dyn Observer>, random: fn(&mut [u8])) -> Self {
         let draw = move || {
             let mut bytes = [0; 8];
             random(&mut bytes);
@@ -89,7 +96,7 @@ impl Signal {
             connections: 0,
             random,
         };
-        Self { inner: Arc::new(Inner { config, media, state: Mutex::new(state) }) }
+        Self { inner: Arc::new(Inner { config, media, observer, state: Mutex::new(state) }) }
     }
 
     /// `/`, `/page/…`, `/client/…`, `/ws`, `/whip/…`, `/whep/…`, `/resources/…`, and `/dev/token` when the configuration allows it.
@@ -104,9 +111,21 @@ impl Signal {
         api::routes().with_state(self.clone())
     }
 
+    /// `/admin`, the dashboard, for listeners that operators reach; in development mode with `/dev/operator`, which mints a token for it.
+    pub fn admin_router(&self) -> Router {
+        let routes = page::admin_routes();
+        let routes = if self.inner.config.dev_tokens { routes.merge(http::dev_operator_routes()) } else { routes };
+        routes.with_state(self.clone())
+    }
+
     /// Something happened on the media side. To be called from outside of [`Media`]'s methods, in the order in which things happened.
     pub fn handle_media_event(&self, event: MediaEvent) {
         self.act(|state, media| state.rooms.handle_media_event(event, media));
+    }
+
+    /// Lets go of rooms in which nobody has been for long enough. To be called about once a second.
+    pub fn handle_time(&self) {
+        self.act(|state, _| state.rooms.handle_time());
     }
 
     pub fn counts(&self) -> Counts {
@@ -129,12 +148,7 @@ impl Signal {
         Ok((Ticket::from(claims), may_join))
     }
 
-    /// What the token in the `Authorization` header grants.
-    pub(crate) fn grant(&self, headers: &HeaderMap) -> Result<VideoGrant, Problem> {
-        Ok(self.claims(bearer_token(headers))?.video)
-    }
-
-    fn claims(&self, token: Option<&str>) -> Result<Claims, Problem> {
+    pub(crate) fn claims(&self, token: Option<&str>) -> Result<Claims, Problem> {
         let token = token.filter(|token| !token.is_empty()).ok_or_else(Problem::no_token)?;
         self.inner.config.keys.verify(token, unix_s()).map_err(Problem::token)
     }
@@ -142,6 +156,15 @@ impl Signal {
     /// Reads from the rules without changing anything. Media events wait meanwhile: take out plain values, serialize later.
     pub(crate) fn look<T>(&self, read: impl FnOnce(&Rooms) -> T) -> T {
         self.act(|state, _| read(&state.rooms))
+    }
+
+    pub(crate) fn ice_servers(&self, identity: &str) -> Vec<IceServer> {
+        self.inner.media.ice_servers(identity)
+    }
+
+    /// Lets an operator act on the rules.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Rooms, &dyn Media) -> T) -> T {
+        self.act(|state, media| change(&mut state.rooms, media))
     }
 
     pub(crate) fn connection_opened(&self) -> Result<(), Problem> {
@@ -216,15 +239,16 @@ impl Signal {
     fn act<T>(&self, act: impl FnOnce(&mut State, &dyn Media) -> T) -> T {
         // A panic elsewhere must not take every later call with it.
         let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.rooms.set_now(unix_s());
         let outcome = act(&mut state, &*self.inner.media);
-        state.dispatch(&*self.inner.media);
+        state.dispatch(&*self.inner.media, &*self.inner.observer);
         outcome
     }
 }
 
 impl State {
     /// Carries outputs out until there are none. Terminates: whoever is too slow leaves, once.
-    fn dispatch(&mut self, media: &dyn Media) {
+    fn dispatch(&mut self, media: &dyn Media, observer: &dyn Observer) {
         loop {
             let outputs = self.rooms.take_outputs();
             if outputs.is_empty() {
@@ -235,6 +259,8 @@ impl State {
                 match output {
                     Output::Tell { to, message } => self.tell(&to, &message, &mut slow),
                     Output::Ended { participant, reason } => self.end(participant, reason),
+                    Output::News(news) => observer.news(*news),
+                    Output::Sample(sample) => observer.sample(*sample),
                 }
             }
             for participant in slow {

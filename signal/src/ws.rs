@@ -211,6 +211,7 @@ impl Connection {
             | Request::Unsubscribe { .. }
             | Request::Prefer { .. }
             | Request::Mute { .. }
+            | Request::Stats(_)
             | Request::Leave => {
                 let message = "join comes first".to_owned();
                 self.say_error(Unreadable { id: Some(id), code: ErrorCode::NotJoined, field: None, message }).await

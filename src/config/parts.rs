@@ -498,6 +498,7 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
         join_timeout_s,
         ping_interval_s,
         connections_max,
+        empty_timeout_s,
     } = signal;
     section.number("rooms_max", rooms_max, 1..=TABLE_MAX);
     section.number("participants_max", participants_max, 1..=TABLE_MAX);
@@ -514,4 +515,5 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
     section.number("join_timeout_s", join_timeout_s, 1..=300);
     section.number("ping_interval_s", ping_interval_s, 1..=300);
     section.number("connections_max", connections_max, 1..=TABLE_MAX);
+    section.number("empty_timeout_s", empty_timeout_s, 0..=604_800);
 }

@@ -9,6 +9,8 @@ use super::{ErrorCode, LAYER_MAX, Request, Track, TrackSource, Wish};
 use crate::media::PublicationId;
 use crate::token::ROOM_BYTES_MAX;
 
+mod stats;
+
 /// How long things may be, in bytes (`tracks_max`: items).
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -81,6 +83,7 @@ fn request(kind: &str, fields: &Fields, bounds: &Bounds) -> Result<Option<Reques
         "unsubscribe" => Request::Unsubscribe { publication: fields.publication()? },
         "prefer" => Request::Prefer { publication: fields.publication()?, wish: wish(fields)? },
         "mute" => Request::Mute { publication: fields.publication()?, muted: fields.bool("muted")? },
+        "stats" => Request::Stats(Box::new(stats::report(fields)?)),
         "leave" => Request::Leave,
         "ping" => Request::Ping,
         _ => return Ok(None),

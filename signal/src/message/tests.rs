@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::quality::{ClientFacts, Inbound, Outbound};
 
 const BOUNDS: Bounds = Bounds { sdp_bytes_max: 100, track_name_bytes_max: 10, tracks_max: 2 };
 
@@ -50,6 +51,32 @@ fn every_request_is_read() {
             },
         ),
         (json!({ "type": "mute", "id": 1, "publication": "ab", "muted": true }), Request::Mute { publication, muted: true }),
+        (
+            json!({ "type": "stats", "id": 1, "interval_ms": 5000, "browser": "Firefox 153", "region": "Europe/Paris", "rtt_ms": 30,
+                "inbound": [{ "mid": "1", "video": true, "packets": 9, "lost": 1, "height": 720, "frozen_ms": 40 }],
+                "outbound": [{ "mid": "0", "packets": 250, "lost_ppm": 1000, "limitation": "cpu" }] }),
+            Request::Stats(Box::new(Report {
+                interval_ms: 5_000,
+                client: ClientFacts { browser: "Firefox 153".into(), region: "Europe/Paris".into(), ..ClientFacts::default() },
+                rtt_ms: Some(30),
+                inbound: vec![Inbound {
+                    mid: "1".into(),
+                    video: true,
+                    packets: 9,
+                    lost: 1,
+                    height: 720,
+                    frozen_ms: 40,
+                    ..Inbound::default()
+                }],
+                outbound: vec![Outbound {
+                    mid: "0".into(),
+                    packets: 250,
+                    lost_ppm: Some(1_000),
+                    limitation: "cpu".into(),
+                    ..Outbound::default()
+                }],
+            })),
+        ),
         (json!({ "type": "leave", "id": 1 }), Request::Leave),
         (json!({ "type": "ping", "id": 1 }), Request::Ping),
     ];
@@ -67,6 +94,21 @@ fn what_is_wrong_is_named() {
         (json!({ "type": "ping", "id": 1_u64 << 53 }), ErrorCode::Malformed, None, Some("id")),
         (json!({ "id": 4 }), ErrorCode::Malformed, Some(4), Some("type")),
         (json!({ "id": 4, "type": "dance" }), ErrorCode::UnknownType, Some(4), Some("type")),
+        (json!({ "id": 4, "type": "stats" }), ErrorCode::Malformed, Some(4), Some("interval_ms")),
+        (json!({ "id": 4, "type": "stats", "interval_ms": 0 }), ErrorCode::Malformed, Some(4), Some("interval_ms")),
+        (json!({ "id": 4, "type": "stats", "interval_ms": 1, "browser": "x".repeat(65) }), ErrorCode::TooLarge, Some(4), Some("browser")),
+        (
+            json!({ "id": 4, "type": "stats", "interval_ms": 1, "inbound": [{ "mid": "1" }, { "mid": "2", "lost": -1 }] }),
+            ErrorCode::Malformed,
+            Some(4),
+            Some("inbound[1].lost"),
+        ),
+        (
+            json!({ "id": 4, "type": "stats", "interval_ms": 1, "outbound": vec![json!({ "mid": "1" }); 33] }),
+            ErrorCode::TooLarge,
+            Some(4),
+            Some("outbound"),
+        ),
         (json!({ "id": 4, "type": "offer" }), ErrorCode::Malformed, Some(4), Some("sdp")),
         (json!({ "id": 4, "type": "offer", "sdp": "x".repeat(101) }), ErrorCode::TooLarge, Some(4), Some("sdp")),
         (json!({ "id": 4, "type": "offer", "sdp": "", "tracks": {} }), ErrorCode::Malformed, Some(4), Some("tracks")),
@@ -158,6 +200,7 @@ fn what_clients_are_told() {
                 participants: vec![participant()],
                 ice_servers: vec![stun, turn],
                 negotiate: Negotiate { audio: 1, video: 2 },
+                metadata: String::new(),
             },
             json!({ "type": "joined", "id": 1, "room": "r",
                 "you": { "id": "1", "identity": "bob", "name": "Bob", "can_publish": true, "can_subscribe": false, "admin": false },
@@ -195,8 +238,13 @@ fn what_clients_are_told() {
             json!({ "type": "participant_left", "participant": "1", "reason": "media_closed" }),
         ),
         (
-            ServerMessage::ParticipantUpdated { participant: p.clone(), connected: true },
-            json!({ "type": "participant_updated", "participant": "1", "connected": true }),
+            ServerMessage::ParticipantUpdated { participant: p.clone(), name: "Ann".into(), metadata: "m".into(), connected: true },
+            json!({ "type": "participant_updated", "participant": "1", "name": "Ann", "metadata": "m", "connected": true }),
+        ),
+        (ServerMessage::RoomMetadata { metadata: "m".into() }, json!({ "type": "room_metadata", "metadata": "m" })),
+        (
+            ServerMessage::Data { participant: None, topic: "t".into(), text: "x".into() },
+            json!({ "type": "data", "participant": null, "topic": "t", "text": "x" }),
         ),
         (
             ServerMessage::PublicationStarted { participant: p.clone(), publication: publication() },

@@ -2,6 +2,7 @@ use super::*;
 use crate::message::{Negotiate, TrackSource};
 use crate::testing::{FakeMedia, counting};
 
+mod news;
 mod players;
 mod random;
 mod viewing;
@@ -58,7 +59,7 @@ impl World {
         let outputs = self.rooms.take_outputs();
         let to_whom = |output| match output {
             Output::Tell { to, message } if to.contains(&whom) => Some(message),
-            Output::Tell { .. } | Output::Ended { .. } => None,
+            Output::Tell { .. } | Output::Ended { .. } | Output::News(_) | Output::Sample(_) => None,
         };
         outputs.into_iter().filter_map(to_whom).collect()
     }
@@ -107,7 +108,7 @@ fn everyone_hears_of_everyone() {
             Output::Tell { to: receivers, message: ServerMessage::Joined { participants, .. } } => {
                 *receivers == vec![to] && participants.iter().any(|p| p.identity == identity)
             }
-            Output::Tell { .. } | Output::Ended { .. } => false,
+            Output::Tell { .. } | Output::Ended { .. } | Output::News(_) | Output::Sample(_) => false,
         })
     };
     assert!(joined(ann, "bob") && joined(bob, "ann"));
@@ -330,7 +331,8 @@ fn media_events_reach_the_room() {
     w.rooms.handle_media_event(MediaEvent::Connected { participant: ann }, &w.media);
     w.rooms.handle_media_event(MediaEvent::Connected { participant: ann }, &w.media);
     let text = crate::message::participant_text(ann);
-    let updated = ServerMessage::ParticipantUpdated { participant: text.clone(), connected: true };
+    let (name, metadata) = ("ANN".into(), String::new());
+    let updated = ServerMessage::ParticipantUpdated { participant: text.clone(), name, metadata, connected: true };
     assert_eq!(w.told(bob), vec![updated]);
     let closed = MediaEvent::Closed { participant: ann, reason: "consent lost" };
     w.rooms.handle_media_event(closed.clone(), &w.media);

@@ -13,7 +13,9 @@
  *   stateChanged        { state }                                 see {@link Room#state}
  *   participantJoined   { participant }                           somebody else came in
  *   participantLeft     { participant, reason }
- *   participantUpdated  { participant }                           its media path is up
+ *   participantUpdated  { participant }                           its media path is up, or its name or metadata changed
+ *   roomMetadata        { metadata }                              the room's metadata changed
+ *   data                { participant, topic, text }              a text; `participant` is null when the server's operator sent it
  *   publicationStarted  { publication, participant }              somebody else publishes something
  *   publicationUpdated  { publication, participant }              source or name changed
  *   publicationEnded    { publication, participant }
@@ -26,6 +28,8 @@
  *   layersWanted        { publication, spatialMax }               the highest layer of ours that anybody wants; we send no more (see `dynacast`)
  *   closed              { reason, message, error }                the call is over; `error` is null after `leave()`
  */
+
+import { report as reportQuality } from "./stats.js";
 
 /** @typedef {"camera" | "microphone" | "screen" | "screen_audio"} TrackSource */
 /** @typedef {"idle" | "signalling" | "joining" | "negotiating" | "waiting" | "connected" | "closed"} RoomState */
@@ -218,8 +222,9 @@ export class Room extends EventTarget {
    * @param {boolean} [options.dynacast] send only the layers that somebody wants (default true)
    * @param {RTCConfiguration} [options.rtc] more for the RTCPeerConnection
    * @param {number} [options.timeout] milliseconds until media must flow (default 15,000)
+   * @param {boolean} [options.report] tell the server every five seconds how well we see and hear (default true)
    */
-  async connect(server, token, { tracks = [], autoSubscribe = true, room, relayOnly = false, dynacast = true, rtc = {}, timeout = 15_000 } = {}) {
+  async connect(server, token, { tracks = [], autoSubscribe = true, room, relayOnly = false, dynacast = true, rtc = {}, timeout = 15_000, report = true } = {}) {
     if (this.state !== "idle") throw new PointsmanError("closed", "a Room connects once; make a new one");
     this.#dynacast = dynacast;
     try {
@@ -234,6 +239,7 @@ export class Room extends EventTarget {
       await this.#negotiate();
       if (this.state === "negotiating") this.#state("waiting");
       await this.#mediaUp(timeout);
+      if (report) reportQuality(this);
     } catch (error) {
       const told = this.#closed ?? error;
       this.#end("failed", told);
@@ -374,6 +380,8 @@ export class Room extends EventTarget {
       case "participant_updated":
         if (!participant) return;
         participant.connected = message.connected;
+        participant.name = message.name || participant.identity;
+        participant.metadata = message.metadata;
         return this.#tell("participantUpdated", { participant });
       case "publication_started": {
         if (!participant) return;
@@ -408,6 +416,12 @@ export class Room extends EventTarget {
         return this.#takeWanted(message);
       case "closed":
         return this.#end(message.reason, new PointsmanError(message.reason, message.message));
+      case "room_metadata":
+        this.#tell("roomMetadata", { metadata: message.metadata });
+        break;
+      case "data":
+        this.#tell("data", { participant: this.participants.get(message.participant) ?? null, topic: message.topic, text: message.text });
+        break;
       case "connected": // the peer connection says the same
       case "error": // of a request that was not ours to wait for
         return;
