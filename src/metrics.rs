@@ -136,6 +136,12 @@ fn listeners(out: &mut Out<'_>, counters: &Counters) -> fmt::Result {
     out.counters("pointsman_control_drops", "TCP connections that were not served, by reason", drops)?;
     let answers = counters.users.answers().map(|(answer, count)| ([("answer", answer)], count));
     out.counters("pointsman_control_user_lookups", "Users whom shards asked the user database for, by its answer", answers)?;
+    let hooks = counters.webhooks.outcomes().map(|(outcome, count)| ([("outcome", outcome)], count));
+    out.counters("pointsman_control_webhooks", "Webhooks: events delivered and lost, and attempts that failed", hooks)?;
+    let history = counters.history.outcomes().map(|(outcome, count)| ([("outcome", outcome)], count));
+    out.counters("pointsman_control_history", "Entries of history and samples of quality, kept and lost", history)?;
+    let help = "1 while the database of history takes nothing";
+    out.gauge("pointsman_control_history_away", help, &i64::from(counters.history.is_away()))?;
     out.counter("pointsman_control_statistics_lost", "What was to be told to the statistics Redis and was not", counters.users.notes_lost())
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod databases;
 mod relay;
 mod serve;
+mod store;
 mod tidy;
 mod turnserver;
 mod users;

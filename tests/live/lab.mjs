@@ -76,6 +76,8 @@ testkey = "a key secret of more than thirty-two characters"
     authority: `${dir}/ca.pem`,
     token: (room, identity, ...more) =>
       execFileSync(BINARY, ["token", "--config", config, "--room", room, "--identity", identity, ...more], { encoding: "utf8" }).trim().split("\n").at(-1),
+    /** A token for the whole server. */
+    operator: () => execFileSync(BINARY, ["token", "--config", config, "--operator"], { encoding: "utf8" }).trim(),
     metrics: async () => (await fetch(`${HTTP}/metrics`)).text(),
     log: text,
     async stop() {
@@ -251,6 +253,8 @@ export async function chromium({ space } = {}) {
       await page.addInitScript(camera, { hue, hertz: 400 + 3 * hue, ...size });
       return new Tab(page, name, hue);
     },
+    /** Pages that are not in a call. */
+    context: (options) => browser.newContext(options),
     close: () => browser.close(),
   };
 }
