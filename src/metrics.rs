@@ -15,6 +15,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use crate::control::quality::Totals;
 use crate::control::stats::{Counters, DropReason, ListenerKind};
 use crate::engine::{self, Snapshot};
 
@@ -136,7 +137,25 @@ fn listeners(out: &mut Out<'_>, counters: &Counters) -> fmt::Result {
     out.counters("pointsman_control_drops", "TCP connections that were not served, by reason", drops)?;
     let answers = counters.users.answers().map(|(answer, count)| ([("answer", answer)], count));
     out.counters("pointsman_control_user_lookups", "Users whom shards asked the user database for, by its answer", answers)?;
+    let hooks = counters.webhooks.outcomes().map(|(outcome, count)| ([("outcome", outcome)], count));
+    out.counters("pointsman_control_webhooks", "Webhooks: events delivered and lost, and attempts that failed", hooks)?;
+    let history = counters.history.outcomes().map(|(outcome, count)| ([("outcome", outcome)], count));
+    out.counters("pointsman_control_history", "Entries of history and samples of quality, kept and lost", history)?;
+    let help = "1 while the database of history takes nothing";
+    out.gauge("pointsman_control_history_away", help, &i64::from(counters.history.is_away()))?;
+    quality(out, &counters.quality.totals())?;
     out.counter("pointsman_control_statistics_lost", "What was to be told to the statistics Redis and was not", counters.users.notes_lost())
+}
+
+/// As clients told it, every five seconds.
+fn quality(out: &mut Out<'_>, totals: &Totals) -> fmt::Result {
+    let Totals { score, sound, pictures, round_trip, lost_uplink, lost_downlink, frozen } = totals;
+    let scores = [("all", score), ("sound", sound), ("pictures", pictures)].map(|(of, scores)| ([("of", of)], scores));
+    out.histogram_rows("pointsman_quality_score", "How well people saw and heard, from 1 (bad) to 5 (excellent)", &scores)?;
+    out.histogram("pointsman_quality_round_trip_seconds", "Round trips of clients' connectivity checks", round_trip)?;
+    let ways = [("uplink", lost_uplink), ("downlink", lost_downlink)].map(|(way, lost)| ([("way", way)], lost));
+    out.histogram_rows("pointsman_quality_lost_ratio", "Share of packets lost, from clients to us and from us to them", &ways)?;
+    out.histogram("pointsman_quality_frozen_ratio", "Share of the time in which pictures stood still", frozen)
 }
 
 fn engine(out: &mut Out<'_>, shards: &[Snapshot]) -> fmt::Result {

@@ -1,276 +1,156 @@
-//! `/api/v1/rooms`: what operators see of rooms, and why each viewer gets what it gets.
+//! `/api/v1`: what operators and their applications ask of rooms and people, described by `GET /api/v1/openapi.json`.
 //!
-//! A token with `roomAdmin` and no `room` sees every room, one with `roomAdmin` and a `room` that room; `roomList` lists rooms and no more.
-//! Identities and names come from strangers: they are only ever told as JSON.
+//! ```text
+//!  look      who is where, and why they get what they get
+//!  change    opens, changes and ends rooms and their breakouts; renames, moves, mutes and removes people, says what they may do; sends them data
+//!  tokens    join tokens, TURN credentials
+//! ```
+//! Every request shows a token of an API key. `roomAdmin` without a `room` is for the whole server, with a `room` for that room; `roomList`
+//! lists rooms and no more; `roomCreate` opens and ends them. Identities and names come from strangers: they are only ever told as JSON.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use axum::Json;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, delete, get, post};
+use serde::de::DeserializeOwned;
 
-use crate::media::{Preferences, Quality, Waiting};
-use crate::message::{LayerInfo, ParticipantInfo, QualityInfo, TrackSource, kind_text, publication_text};
-use crate::people::{Entry, Participant, Subscription};
 use crate::problem::Problem;
-use crate::room::Room;
-use crate::signal::Signal;
-use crate::token::VideoGrant;
+use crate::signal::{Signal, bearer_token};
+use crate::token::{Claims, VideoGrant};
 
+mod change;
+mod look;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
-/// Rooms of one page, when none or too many are asked for.
-const PAGE_MAX: usize = 200;
+/// Everything under `/api/v1`, also what the rest of the binary serves there.
+pub const OPENAPI: &str = include_str!("../web/openapi.json");
+/// A request's body, in bytes.
+const BODY_BYTES_MAX: usize = 256 * 1024;
 
 pub fn routes() -> Router<Signal> {
-    Router::new()
-        .route("/api/v1/rooms", get(rooms))
-        .route("/api/v1/rooms/{room}", get(room))
-        .route("/api/v1/rooms/{room}/participants/{identity}/subscriptions", get(subscriptions))
+    let add = |router: Router<Signal>, (path, allow, methods): (&str, &'static str, MethodRouter<Signal>)| {
+        router.route(path, methods.fallback(move || async move { Problem::method(allow) }))
+    };
+    table().into_iter().fold(Router::new(), add).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Wish {
-    /// The last room of the page before.
-    after: Option<String>,
-    limit: Option<usize>,
+/// Every address with its methods.
+fn table() -> [(&'static str, &'static str, MethodRouter<Signal>); 14] {
+    const PARTICIPANT: &str = "/api/v1/rooms/{room}/participants/{identity}";
+    [
+        ("/api/v1/openapi.json", "GET", get(openapi)),
+        ("/api/v1/rooms", "GET, POST", get(look::rooms).post(change::create)),
+        ("/api/v1/rooms/{room}", "GET, PATCH, DELETE", get(look::room).patch(change::update).delete(change::end)),
+        ("/api/v1/rooms/{room}/data", "POST", post(change::send_data)),
+        ("/api/v1/rooms/{room}/breakouts", "POST, DELETE", post(change::open_breakouts).delete(change::close_breakouts)),
+        ("/api/v1/rooms/{room}/waiting/{identity}", "POST", post(change::admit)),
+        ("/api/v1/rooms/{room}/bans/{identity}", "DELETE", delete(change::pardon)),
+        ("/api/v1/rooms/{room}/participants", "GET", get(look::participants)),
+        (PARTICIPANT, "GET, PATCH, DELETE", get(look::participant).patch(change::update_participant).delete(change::remove)),
+        ("/api/v1/rooms/{room}/participants/{identity}/mute", "POST", post(change::mute)),
+        ("/api/v1/rooms/{room}/participants/{identity}/move", "POST", post(change::move_to)),
+        ("/api/v1/rooms/{room}/participants/{identity}/subscriptions", "GET", get(look::subscriptions)),
+        ("/api/v1/tokens", "POST", post(tokens::mint)),
+        ("/api/v1/turn", "GET", get(tokens::turn)),
+    ]
 }
 
-/// A page of rooms, in the order of their names.
-#[derive(Debug, Serialize)]
-pub(crate) struct Page {
-    rooms: Vec<RoomRow>,
-    /// To be shown as `after` for the next page; missing on the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
+/// Every address that is served here, with its methods.
+pub fn api_addresses() -> Vec<(&'static str, &'static str)> {
+    table().into_iter().map(|(path, allow, _)| (path, allow)).collect()
 }
 
-#[derive(Debug, Serialize)]
-struct RoomRow {
-    name: String,
-    /// Everyone, WHIP publishers, WHEP players and hidden participants included.
-    participants: usize,
-    publications: usize,
+async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct RoomView {
-    name: String,
-    /// Ids of who speaks, the dominant speaker first.
-    speakers: Vec<String>,
-    /// In order of joining.
-    participants: Vec<ParticipantRow>,
-}
+/// Who asks. Looked at before anything else of a request, so that strangers learn nothing.
+pub struct Bearer(Claims);
 
-#[derive(Debug, Serialize)]
-struct ParticipantRow {
-    #[serde(flatten)]
-    info: ParticipantInfo,
-    door: &'static str,
-    hidden: bool,
-    estimate_bps: Option<u64>,
-    subscriptions: usize,
-}
+impl FromRequestParts<Signal> for Bearer {
+    type Rejection = Problem;
 
-/// What everyone of one identity receives. Usually that is one participant; WHIP publishers and WHEP players may share an identity.
-#[derive(Debug, Serialize)]
-pub(crate) struct SubscriptionsView {
-    room: String,
-    identity: String,
-    participants: Vec<SubscriberRow>,
-}
-
-#[derive(Debug, Serialize)]
-struct SubscriberRow {
-    id: String,
-    door: &'static str,
-    connected: bool,
-    /// Bandwidth toward it; null while it is not known.
-    estimate_bps: Option<u64>,
-    /// m-lines of each kind that it has yet to offer.
-    missing_m_lines: MissingRow,
-    subscriptions: Vec<SubscriptionRow>,
-}
-
-#[derive(Debug, Serialize)]
-struct MissingRow {
-    audio: u16,
-    video: u16,
-}
-
-#[derive(Debug, Serialize)]
-struct SubscriptionRow {
-    publication: String,
-    /// Identity and id of who sends it.
-    publisher: String,
-    publisher_id: String,
-    kind: &'static str,
-    source: TrackSource,
-    codec: String,
-    simulcast: bool,
-    muted: bool,
-    /// Where it comes out; null while an m-line is missing.
-    mid: Option<String>,
-    current: Option<LayerInfo>,
-    target: Option<LayerInfo>,
-    bitrate_bps: u32,
-    /// As in the WebSocket's `quality`; `no_m_line` while it has none, `not_connected` until media flows, null when nothing is known yet.
-    reason: Option<&'static str>,
-    preferences: PreferencesRow,
-}
-
-#[derive(Debug, Serialize)]
-struct PreferencesRow {
-    width: u16,
-    height: u16,
-    visible: bool,
-    pinned: bool,
-    screen: bool,
-    priority: u8,
-    spatial_max: Option<u8>,
-    temporal_max: Option<u8>,
-}
-
-async fn rooms(State(signal): State<Signal>, headers: HeaderMap, wish: Result<Query<Wish>, QueryRejection>) -> Result<Json<Page>, Problem> {
-    let grant = signal.grant(&headers)?;
-    if !grant.room_list && !is_operator(&grant) {
-        return Err(Problem::forbidden("the token grants neither roomList nor roomAdmin for the whole server"));
-    }
-    let Query(wish) = wish.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    let limit = wish.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
-    let mut rows = signal.look(|rooms| {
-        let later = |room: &&Room| wish.after.as_ref().is_none_or(|after| room.name > *after);
-        let row = |room: &Room| RoomRow {
-            name: room.name.clone(),
-            participants: room.len(),
-            publications: room.people().map(|participant| participant.shown().count()).sum(),
-        };
-        rooms.all().filter(later).map(row).collect::<Vec<_>>()
-    });
-    rows.sort_by(|a, b| a.name.cmp(&b.name));
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|row| row.name.clone());
-    Ok(Json(Page { rooms: rows, next }))
-}
-
-async fn room(State(signal): State<Signal>, headers: HeaderMap, Path(name): Path<String>) -> Result<Json<RoomView>, Problem> {
-    check(&signal, &headers, &name)?;
-    let view = signal.look(|rooms| rooms.named(&name).map(RoomView::new));
-    view.map(Json).ok_or_else(no_room)
-}
-
-async fn subscriptions(
-    State(signal): State<Signal>,
-    headers: HeaderMap,
-    Path((name, identity)): Path<(String, String)>,
-) -> Result<Json<SubscriptionsView>, Problem> {
-    check(&signal, &headers, &name)?;
-    let participants = signal.look(|rooms| {
-        let room = rooms.named(&name)?;
-        let whose = room.people().filter(|participant| participant.ticket.identity == identity);
-        Some(whose.map(|participant| SubscriberRow::new(participant, room)).collect::<Vec<_>>())
-    });
-    let participants = participants.ok_or_else(no_room)?;
-    if participants.is_empty() {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "nobody in the room has this identity"));
-    }
-    Ok(Json(SubscriptionsView { room: name, identity, participants }))
-}
-
-/// Whether a grant is for the whole server.
-fn is_operator(grant: &VideoGrant) -> bool {
-    grant.room_admin && grant.room.is_empty()
-}
-
-/// Before a room is looked for, so that strangers do not learn which there are.
-fn check(signal: &Signal, headers: &HeaderMap, room: &str) -> Result<(), Problem> {
-    let grant = signal.grant(headers)?;
-    if is_operator(&grant) || (grant.room_admin && grant.room == room) {
-        return Ok(());
-    }
-    Err(Problem::forbidden("the token does not grant roomAdmin for this room or for the whole server"))
-}
-
-fn no_room() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no such room: nobody is in it")
-}
-
-fn door(participant: &Participant) -> &'static str {
-    match participant.entry {
-        Entry::Call { .. } => "call",
-        Entry::Publisher => "whip",
-        Entry::Player(_) => "whep",
+    async fn from_request_parts(parts: &mut Parts, signal: &Signal) -> Result<Self, Problem> {
+        signal.claims(bearer_token(&parts.headers)).map(Self)
     }
 }
 
-impl RoomView {
-    fn new(room: &Room) -> Self {
-        let row = |participant: &Participant| ParticipantRow {
-            info: participant.info(),
-            door: door(participant),
-            hidden: participant.ticket.hidden,
-            estimate_bps: participant.estimate_bps,
-            subscriptions: participant.subscriptions.len(),
-        };
-        Self { name: room.name.clone(), speakers: room.speakers_text(), participants: room.people().map(row).collect() }
+impl Bearer {
+    fn grant(&self) -> &VideoGrant {
+        &self.0.video
+    }
+
+    /// Whether the grant is for the whole server.
+    fn is_operator(&self) -> bool {
+        self.grant().room_admin && self.grant().room.is_empty()
+    }
+
+    fn must_be_operator(&self) -> Result<(), Problem> {
+        if self.is_operator() { Ok(()) } else { Err(Problem::forbidden("the token does not grant roomAdmin for the whole server")) }
+    }
+
+    fn may_list(&self) -> Result<(), Problem> {
+        if self.grant().room_list || self.is_operator() {
+            return Ok(());
+        }
+        Err(Problem::forbidden("the token grants neither roomList nor roomAdmin for the whole server"))
+    }
+
+    /// A token that names a room is for that room alone, here as elsewhere.
+    fn may_create(&self, room: &str) -> Result<(), Problem> {
+        let grant = self.grant();
+        if self.is_operator() || (grant.room_create && (grant.room.is_empty() || grant.room == room)) {
+            return Ok(());
+        }
+        Err(Problem::forbidden("the token grants neither roomCreate for this room nor roomAdmin for the whole server"))
+    }
+
+    /// Before a room is looked for, so that strangers do not learn which there are.
+    fn may_administer(&self, room: &str) -> Result<(), Problem> {
+        if self.is_operator() || (self.grant().room_admin && self.grant().room == room) {
+            return Ok(());
+        }
+        Err(Problem::forbidden("the token does not grant roomAdmin for this room or for the whole server"))
     }
 }
 
-impl SubscriberRow {
-    fn new(participant: &Participant, room: &Room) -> Self {
-        let Waiting { audio, video } = participant.waiting;
-        Self {
-            id: participant.text(),
-            door: door(participant),
-            connected: participant.connected,
-            estimate_bps: participant.estimate_bps,
-            missing_m_lines: MissingRow { audio, video },
-            subscriptions: participant.subscriptions.iter().filter_map(|s| SubscriptionRow::new(s, participant.connected, room)).collect(),
+/// A JSON body; what is wrong with it is told with the field's name.
+struct Body<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Signal> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, signal: &Signal) -> Result<Self, Problem> {
+        match Json::from_request(request, signal).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
     }
 }
 
-impl SubscriptionRow {
-    fn new(subscription: &Subscription, connected: bool, room: &Room) -> Option<Self> {
-        let Subscription { source, mid, preferences, quality, quality_told: _ } = subscription;
-        let publisher = room.people().find(|participant| participant.id == source.publisher)?;
-        let publication = publisher.publications.iter().find(|publication| publication.id == source.publication)?;
-        let nothing = Quality { current: None, target: None, bitrate_bps: 0, reason: "" };
-        let QualityInfo { current, target, bitrate_bps, reason } = quality.unwrap_or(nothing).into();
-        let reason = match mid {
-            None => Some("no_m_line"),
-            Some(_) if !connected => Some("not_connected"),
-            Some(_) => Some(reason).filter(|reason| !reason.is_empty()),
-        };
-        let info = publication.info();
-        Some(Self {
-            publication: publication_text(publication.id),
-            publisher: publisher.ticket.identity.clone(),
-            publisher_id: publisher.text(),
-            kind: kind_text(publication.kind),
-            source: info.source,
-            codec: info.codec,
-            simulcast: info.simulcast,
-            muted: info.muted,
-            mid: mid.clone(),
-            current,
-            target,
-            bitrate_bps,
-            reason,
-            preferences: (*preferences).into(),
-        })
+/// A field that is too long, or empty where it must not be.
+fn check_text(field: &str, text: &str, bytes: std::ops::RangeInclusive<usize>) -> Result<(), Problem> {
+    if bytes.contains(&text.len()) {
+        return Ok(());
     }
+    let (min, max) = bytes.into_inner();
+    Err(unprocessable(format!("{field}: must have {min} to {max} bytes")))
 }
 
-impl From<Preferences> for PreferencesRow {
-    fn from(preferences: Preferences) -> Self {
-        let Preferences { width, height, visible, pinned, screen, priority, spatial_max, temporal_max } = preferences;
-        let bound = |max: u8| (max != u8::MAX).then_some(max);
-        let (spatial_max, temporal_max) = (bound(spatial_max), bound(temporal_max));
-        Self { width, height, visible, pinned, screen, priority, spatial_max, temporal_max }
-    }
+fn unprocessable(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}
+
+fn no_room() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no such room")
+}
+
+fn nobody() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "nobody in the room has this identity")
 }

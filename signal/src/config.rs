@@ -52,6 +52,8 @@ pub struct Config {
     pub connections_max: usize,
     pub whip: WhipConfig,
     pub room: RoomConfig,
+    /// How long a room that an operator opened stays when nobody is in it, unless it is opened with another time.
+    pub empty_timeout_s: u32,
 }
 
 /// What people do in a room, and how much of it is remembered.
@@ -145,6 +147,7 @@ impl Default for Config {
             connections_max: 20_000,
             whip: WhipConfig::default(),
             room: RoomConfig::default(),
+            empty_timeout_s: 300,
         }
     }
 }

@@ -20,6 +20,10 @@ pub fn dev_routes() -> Router<Signal> {
     Router::new().route("/dev/token", post(dev_token))
 }
 
+pub fn dev_operator_routes() -> Router<Signal> {
+    Router::new().route("/dev/operator", post(dev_operator))
+}
+
 #[derive(Deserialize)]
 struct DevTokenRequest {
     room: String,
@@ -55,4 +59,14 @@ async fn dev_token(State(signal): State<Signal>, Json(request): Json<DevTokenReq
     };
     let token = signal.config().keys.mint(&claims).map_err(Problem::token)?;
     Ok(Json(serde_json::json!({ "token": token, "identity": identity, "room": room })))
+}
+
+/// A token for the dashboard. JSON as for `/dev/token`, and for the same reason.
+async fn dev_operator(State(signal): State<Signal>, Json(_): Json<serde_json::Value>) -> Result<Json<serde_json::Value>, Problem> {
+    let keys = &signal.config().keys;
+    let key = keys.first().ok_or_else(|| Problem::busy("no API key is configured"))?;
+    let video = VideoGrant { room_admin: true, ..VideoGrant::default() };
+    let (name, metadata) = Default::default();
+    let claims = Claims { iss: key.to_owned(), sub: "dev".to_owned(), exp: unix_s() + DEV_TOKEN_S, nbf: 0, name, metadata, video };
+    Ok(Json(serde_json::json!({ "token": keys.mint(&claims).map_err(Problem::token)? })))
 }

@@ -4,9 +4,10 @@
 //! A client sends *requests*, each with an `id` of its choice; each gets exactly one *reply* with that `id`: the one named at the variant,
 //! or `error`. *Events* carry no `id`. Ids of participants and publications are text: JavaScript's numbers cannot hold them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::media::{Kind, ParticipantId, PublicationId};
+use crate::quality::Report;
 
 mod breakouts;
 mod calls;
@@ -95,6 +96,8 @@ pub enum Request {
     Call(CallRequest),
     /// First of all, on a WebSocket that was opened with a resume token. Reply: `resumed`.
     Resume,
+    /// What the client measured lately. Reply: `ok`.
+    Stats(Box<Report>),
     /// Ends the participant and the connection. Reply: `ok`, then `closed`.
     Leave,
     /// Reply: `pong`.
@@ -163,7 +166,7 @@ pub struct Track {
     pub muted: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrackSource {
     Camera,
@@ -210,6 +213,7 @@ pub enum ServerMessage {
     Moved {
         breakout: Option<usize>,
         name: String,
+        metadata: String,
         you: You,
         participants: Vec<ParticipantInfo>,
         placed: Vec<OnMid>,
@@ -323,7 +327,7 @@ pub enum ServerMessage {
         participant: String,
         reason: LeaveReason,
     },
-    /// Something about a participant changed; its publications are told by their own events.
+    /// Something about a participant, perhaps oneself, changed; its publications are told by their own events.
     ParticipantUpdated {
         participant: String,
         name: String,
@@ -342,9 +346,10 @@ pub enum ServerMessage {
         by: String,
         source: TrackSource,
     },
-    /// The room's settings changed.
+    /// The room's settings or metadata changed.
     RoomUpdated {
         options: SettingsInfo,
+        metadata: String,
     },
     /// To hosts: who is banned.
     Bans {
@@ -572,6 +577,26 @@ impl LeaveReason {
             Self::Audience => "went into the audience",
             Self::RoomEnded => "the room was ended",
             Self::ServerClosing => "the server is closing",
+        }
+    }
+
+    /// As in messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Replaced => "replaced",
+            Self::Disconnected => "disconnected",
+            Self::MediaClosed => "media_closed",
+            Self::TooSlow => "too_slow",
+            Self::Flood => "flood",
+            Self::JoinTimeout => "join_timeout",
+            Self::Removed => "removed",
+            Self::Banned => "banned",
+            Self::Denied => "denied",
+            Self::Moved => "moved",
+            Self::Audience => "audience",
+            Self::RoomEnded => "room_ended",
+            Self::ServerClosing => "server_closing",
         }
     }
 }

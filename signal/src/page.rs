@@ -65,12 +65,30 @@ pub fn routes() -> Router<Signal> {
     // The client is a module that pages of other origins import.
     let client = Router::new()
         .route("/client/pointsman.js", get(|| async { file(SCRIPT, include_str!("../web/client/pointsman.js")) }))
+        .route("/client/stats.js", get(|| async { file(SCRIPT, include_str!("../web/client/stats.js")) }))
         .layer(middleware::from_fn(any_origin));
     let index = Router::new().route("/", get(|State(signal): State<Signal>| async move { file(HTML, index(signal.config().dev_tokens)) }));
     let page = |router: Router<Signal>, &(path, content_type, body): &(&'static str, &'static str, &'static str)| {
         router.route(path, get(move || async move { file(content_type, body) }))
     };
     FILES.iter().fold(index, page).merge(client)
+}
+
+/// The dashboard, for listeners that operators reach. It holds nothing itself: what it shows it asks of `/api/v1`, with its user's token.
+pub fn admin_routes() -> Router<Signal> {
+    Router::new()
+        .route("/admin", get(|State(signal): State<Signal>| async move { file(HTML, admin(signal.config().dev_tokens)) }))
+        .route("/admin/admin.js", get(|| async { file(SCRIPT, include_str!("../web/admin/admin.js")) }))
+        .route("/admin/api.js", get(|| async { file(SCRIPT, include_str!("../web/admin/api.js")) }))
+        .route("/admin/plot.js", get(|| async { file(SCRIPT, include_str!("../web/admin/plot.js")) }))
+        .route("/admin/views.js", get(|| async { file(SCRIPT, include_str!("../web/admin/views.js")) }))
+        .route("/admin/admin.css", get(|| async { file(STYLE, include_str!("../web/admin/admin.css")) }))
+        .route("/admin/icon.svg", get(|| async { file(SVG, include_str!("../web/page/icon.svg")) }))
+}
+
+fn admin(dev_tokens: bool) -> Cow<'static, str> {
+    let html = include_str!("../web/admin/index.html");
+    if dev_tokens { html.replacen("data-dev=\"false\"", "data-dev=\"true\"", 1).into() } else { html.into() }
 }
 
 /// The page must know whether it may ask for tokens.

@@ -5,6 +5,7 @@ use crate::message::{
     Mode, Negotiate, ParticipantInfo, PublicationInfo, ServerMessage, Track, TrackSource, Wish, You, kind_text, participant_text,
     publication_text,
 };
+use crate::quality::{Level, Sample};
 use crate::room::Standing;
 use crate::token::Claims;
 
@@ -95,6 +96,13 @@ pub struct Participant {
     pub estimate_bps: Option<u64>,
     /// Data channels that it has open.
     pub channels: DataChannels,
+    /// In seconds since 1970.
+    pub joined_s: u64,
+    /// What its client told last, and what that came to.
+    pub sample: Option<Box<Sample>>,
+    /// As it was told to observers, and whether the last report said otherwise.
+    pub level: Level,
+    pub level_differs: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +180,10 @@ impl Participant {
             negotiate_due: false,
             estimate_bps: None,
             channels: DataChannels::default(),
+            joined_s: 0,
+            sample: None,
+            level: Level::Good,
+            level_differs: false,
         }
     }
 

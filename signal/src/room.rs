@@ -6,16 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::Config;
 use crate::media::{Answer, Kind, Media, MediaError, ParticipantId, Placed, Placement, PublicationId, Published, RoomId, Source, Waiting};
 use crate::message::{ErrorCode, LeaveReason, OnMid, ServerMessage, Track, publication_text};
+use crate::news::{News, Record, What};
 use crate::people::{Participant, Publication, Subscription};
-use crate::record::Record;
+use crate::quality::Sample;
 use crate::time::{Deadlines, Due, Now};
 
 mod audience;
 mod boards;
 mod chat;
 mod data;
+mod empty;
 mod hands;
 mod moderation;
+mod operator;
 mod player;
 mod polls;
 mod returning;
@@ -29,6 +32,7 @@ use boards::Board;
 use chat::Chat;
 use polls::Poll;
 
+pub use operator::{Options, RoomWish, Which};
 pub use polls::Question;
 pub use standing::{Settings, Standing};
 pub use switching::Newcomers;
@@ -51,8 +55,10 @@ pub enum Output {
         participant: ParticipantId,
         reason: LeaveReason,
     },
-    /// For whoever keeps books.
+    /// For who keeps books.
+    News(Box<News>),
     Record(Box<Record>),
+    Sample(Box<Sample>),
 }
 
 /// A request that could not be met.
@@ -72,6 +78,9 @@ impl Refusal {
     }
     fn no_publication() -> Self {
         Self::new(ErrorCode::NotFound, "no such publication").of("publication")
+    }
+    pub fn no_room() -> Self {
+        Self::new(ErrorCode::NotFound, "no such room")
     }
     pub fn no_participant() -> Self {
         Self::new(ErrorCode::NotFound, "no such participant").of("participant")
@@ -108,6 +117,10 @@ impl World<'_> {
     pub fn tell(&mut self, to: ParticipantId, message: ServerMessage) {
         self.outputs.push(Output::Tell { to: vec![to], message });
     }
+
+    pub fn report(&mut self, news: News) {
+        self.outputs.push(Output::News(Box::new(news)));
+    }
 }
 
 /// Position in the order of joining, unique in the process.
@@ -119,6 +132,11 @@ pub struct Room {
     pub id: RoomId,
     pub name: String,
     pub settings: Settings,
+    pub options: Options,
+    /// In seconds since 1970.
+    pub created_s: u64,
+    /// When it ends, unless somebody comes: nobody is in it, nor in its breakouts.
+    empty_until_ms: Option<u64>,
     people: BTreeMap<JoinNumber, Participant>,
     /// Who speaks, the dominant speaker first.
     speakers: Vec<ParticipantId>,
@@ -136,16 +154,55 @@ pub struct Room {
     /// Identities that were admitted and need not wait again.
     admitted: BTreeSet<String>,
     audience: Audience,
-    /// For a breakout room: the main room's id, and its own number.
-    pub main: Option<(RoomId, usize)>,
+    /// For a breakout room.
+    pub main: Option<Main>,
+}
+
+/// What a breakout room belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Main {
+    pub id: RoomId,
+    /// By which the breakout is known outside: its own name is its main room's affair.
+    pub name: String,
+    /// Its own, among the breakouts.
+    pub number: usize,
 }
 
 impl Room {
-    pub fn new(id: RoomId, name: String, settings: Settings) -> Self {
+    pub fn new(id: RoomId, name: String, settings: Settings, options: Options, created_s: u64) -> Self {
         let (people, speakers, bans, standings) = Default::default();
         let (chat, hands, polls, boards) = Default::default();
-        let (waiters, admitted, audience, main) = Default::default();
-        Self { id, name, settings, people, speakers, bans, standings, chat, hands, polls, boards, waiters, admitted, audience, main }
+        let (waiters, admitted, audience, main, empty_until_ms) = Default::default();
+        Self {
+            id,
+            name,
+            settings,
+            options,
+            created_s,
+            empty_until_ms,
+            people,
+            speakers,
+            bans,
+            standings,
+            chat,
+            hands,
+            polls,
+            boards,
+            waiters,
+            admitted,
+            audience,
+            main,
+        }
+    }
+
+    /// Its number, if it is a breakout room.
+    pub fn breakout(&self) -> Option<usize> {
+        self.main.as_ref().map(|main| main.number)
+    }
+
+    /// As it is known outside.
+    pub fn public_name(&self) -> &str {
+        self.main.as_ref().map_or(&self.name, |main| &main.name)
     }
 
     pub fn len(&self) -> usize {
@@ -184,6 +241,9 @@ impl Room {
         let auto = participant.auto_subscribes();
         let sources: Vec<Source> = if auto { self.sources_for(number).collect() } else { Vec::new() };
         self.people.insert(number, participant);
+        if let Some(participant) = self.people.get(&number) {
+            world.report(News::of_participant(What::ParticipantJoined, self, participant));
+        }
         for source in sources {
             self.receive(number, source, world);
         }
@@ -210,6 +270,10 @@ impl Room {
             let message = ServerMessage::ParticipantLeft { participant: participant.text(), reason };
             self.tell_others(number, message, world);
         }
+        for publication in participant.shown() {
+            world.report(News::of_publication(What::PublicationEnded, self, &participant, publication));
+        }
+        world.report(News { reason: Some(reason.word()), ..News::of_participant(What::ParticipantLeft, self, &participant) });
         self.refill_players(world);
         Some(participant)
     }
@@ -241,8 +305,7 @@ impl Room {
     fn take_over_publications(&mut self, number: JoinNumber, published: Vec<Published>, tracks: &[Track], world: &mut World) {
         let Some(participant) = self.people.get_mut(&number) else { return };
         let is_sent = |publication: &Publication| published.iter().any(|published| published.publication == publication.id);
-        let ended: Vec<PublicationId> =
-            participant.shown().filter(|publication| !is_sent(publication)).map(|publication| publication.id).collect();
+        let ended: Vec<Publication> = participant.shown().filter(|publication| !is_sent(publication)).cloned().collect();
         // All of them first: what has ended must not be given to someone as another one ends.
         participant.publications.retain(is_sent);
         self.hide_publications(number, &ended, world);
@@ -285,6 +348,7 @@ impl Room {
         let Some(publication) = participant.shown().find(|publication| publication.id == id) else { return };
         let source = participant.source(publication);
         let message = ServerMessage::PublicationStarted { participant: participant.text(), publication: publication.info() };
+        world.report(News::of_publication(What::PublicationStarted, self, participant, publication));
         self.tell_others(number, message, world);
         let wanting: Vec<JoinNumber> =
             self.people.iter().filter(|(other, p)| **other != number && p.auto_subscribes()).map(|(other, _)| *other).collect();
@@ -294,14 +358,16 @@ impl Room {
         self.refill_players(world);
     }
 
-    fn hide_publications(&mut self, number: JoinNumber, ids: &[PublicationId], world: &mut World) {
-        if ids.is_empty() {
+    fn hide_publications(&mut self, number: JoinNumber, ended: &[Publication], world: &mut World) {
+        if ended.is_empty() {
             return;
         }
-        self.stop_receiving(ids, world);
+        let ids: Vec<PublicationId> = ended.iter().map(|publication| publication.id).collect();
+        self.stop_receiving(&ids, world);
         let Some(participant) = self.people.get(&number) else { return };
-        for id in ids {
-            let (participant, publication) = (participant.text(), publication_text(*id));
+        for publication in ended {
+            world.report(News::of_publication(What::PublicationEnded, self, participant, publication));
+            let (participant, publication) = (participant.text(), publication_text(publication.id));
             self.tell_others(number, ServerMessage::PublicationEnded { participant, publication }, world);
         }
         self.refill_players(world);
@@ -334,10 +400,11 @@ impl Room {
         let publisher = participant.id;
         let publication = participant.publication_mut(id).ok_or_else(Refusal::no_publication)?;
         if !publication.withheld {
+            let ended = publication.clone();
             publication.withheld = true;
             world.media.set_muted(publisher, id, true);
             if participant.may_publish() {
-                self.hide_publications(number, &[id], world);
+                self.hide_publications(number, &[ended], world);
             }
         }
         Ok(())

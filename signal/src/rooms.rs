@@ -6,14 +6,16 @@ use foldhash::fast::RandomState;
 
 use crate::config::Config;
 use crate::media::{Answer, Media, MediaEvent, ParticipantId, PublicationId, RoomId};
-use crate::message::{DataRequest, ErrorCode, LeaveReason, Moderation, Request, RoomChange, ServerMessage, Track, publication_text};
+use crate::message::{ErrorCode, LeaveReason, Moderation, Request, RoomChange, ServerMessage, Track, publication_text};
+use crate::news::{News, What};
 use crate::people::{Entry, Participant, Plan, Ticket};
-use crate::room::{JoinNumber, Output, Refusal, Room, Standing, World};
+use crate::room::{JoinNumber, Options, Output, Refusal, Room, Standing, World};
 use crate::time::{Deadlines, Due, Now};
 
 mod breakouts;
 mod calls;
 mod moderation;
+mod operator;
 mod players;
 mod returning;
 mod talk;
@@ -118,6 +120,7 @@ impl Rooms {
                 }
                 Due::Breakouts(main) => self.handle_breakouts_due(main, media),
                 Due::Call(call) => self.handle_call_due(call),
+                Due::Empty(main) => self.close_room(main, media),
             }
         }
     }
@@ -203,6 +206,7 @@ impl Rooms {
 
     fn admit(&mut self, newcomer: Newcomer, media: &dyn Media) -> ParticipantId {
         let Newcomer { mut participant, room: room_id, replaces } = newcomer;
+        participant.joined_s = self.now.unix_s();
         let id = participant.id;
         let number = JoinNumber(self.joined_total);
         self.joined_total += 1;
@@ -210,11 +214,15 @@ impl Rooms {
             participant.resume = format!("{:016x}{:016x}", (self.draw)(), (self.draw)());
             self.by_resume.insert(participant.resume.clone(), id);
         }
-        self.open_room(room_id, &participant.ticket.room);
+        self.open_room(room_id, &participant.ticket.room, Options::default());
         if let Some(old) = replaces {
             self.take_away(old, LeaveReason::Replaced, media);
         }
         self.whereabouts.insert(id, (room_id, number));
+        let main = self.main_of(room_id);
+        if let Some(main) = self.rooms.get_mut(&main) {
+            main.stay(&mut world!(self, media));
+        }
         self.tell_presence(RoomChange::Entered, &participant);
         let Some(room) = self.rooms.get_mut(&room_id) else { return id };
         let mut world = world!(self, media);
@@ -233,7 +241,7 @@ impl Rooms {
         }
         match room.and_then(|room| self.rooms.get(&room)) {
             None if self.rooms() >= self.limits.rooms_max => Err(Refusal::new(ErrorCode::Full, "the server has no room for another room")),
-            Some(room) if self.family_len(room.id) >= self.limits.participants_per_room_max => {
+            Some(room) if self.family_len(room.id) >= room.options.bound(self.limits.participants_per_room_max) => {
                 Err(Refusal::new(ErrorCode::Full, "the room is full"))
             }
             _ => Ok(()),
@@ -302,9 +310,7 @@ impl Rooms {
             Request::Mute { publication, muted } => {
                 self.with_room(participant, media, |room, n, w| room.mute(n, publication, muted, w)).map(|()| ok(id))
             }
-            Request::SendData { data } => {
-                self.with_room(participant, media, |room, n, w| room.send_data(Some(n), data, w)).map(|()| ok(id))
-            }
+            Request::SendData { data } => self.with_room(participant, media, |room, n, w| room.send_data(Some(n), data, w)).map(|_| ok(id)),
             Request::Moderate(Moderation::EndRoom) => self.end_by(participant, media).map(|()| {
                 self.tell(participant, ServerMessage::Ok { id });
                 self.leave(participant, LeaveReason::RoomEnded, media);
@@ -320,6 +326,7 @@ impl Rooms {
                 .map(|(people, next)| Some(ServerMessage::AudienceList { id, people, next })),
             Request::Call(request) => self.call_from_room(participant, id, request).map(Some),
             Request::Hello | Request::Resume => Err(Refusal::new(ErrorCode::AlreadyJoined, "this connection has joined already")),
+            Request::Stats(report) => self.with_room(participant, media, |room, n, w| room.handle_report(n, *report, w)).map(|()| ok(id)),
             Request::Leave => {
                 self.tell(participant, ServerMessage::Ok { id });
                 self.leave(participant, LeaveReason::Left, media);
@@ -333,13 +340,6 @@ impl Rooms {
             Err(refusal) => self.tell_refusal(participant, id, refusal),
         }
         self.settle(participant, media);
-    }
-
-    /// A message of the server's own to a room, or to some in it.
-    pub fn send_data(&mut self, room: &str, data: DataRequest, media: &dyn Media) -> Result<(), Refusal> {
-        let found = self.by_name.get(room).and_then(|room| self.rooms.get(room));
-        let room = found.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "no such room"))?;
-        room.send_data(None, data, &mut world!(self, media))
     }
 
     fn tell_refusal(&mut self, participant: ParticipantId, id: u64, refusal: Refusal) {
@@ -400,24 +400,33 @@ impl Rooms {
         Some(room_id)
     }
 
-    /// A room in which, and in whose breakouts, nobody is any more is gone.
+    /// A room in which, and in whose breakouts, nobody is any more ends, or stays for a while.
     fn drop_if_idle(&mut self, room_id: RoomId, media: &dyn Media) {
         let main = self.main_of(room_id);
-        let family = self.family(main);
-        if family.iter().any(|room| self.rooms.get(room).is_some_and(|room| !room.is_empty())) {
+        if !self.family_is_empty(main) {
             return;
         }
-        self.forget_breakouts(main);
-        for id in family {
-            let Some(room) = self.rooms.remove(&id) else { continue };
-            room.forget_times(&mut world!(self, media));
-            if id == main {
-                self.by_name.remove(&room.name);
-                self.tell_watchers(RoomChange::Emptied, &room.name, None);
-                self.tell_watchers(RoomChange::Ended, &room.name, None);
-                self.end_calls_of(&room.name);
-            }
+        self.remove_breakouts(main, media);
+        let Some(room) = self.rooms.get_mut(&main) else { return };
+        let (name, stays) = (room.name.clone(), room.options.empty_timeout_s > 0);
+        if stays {
+            room.linger(&mut world!(self, media));
         }
+        self.tell_watchers(RoomChange::Emptied, &name, None);
+        if !stays {
+            self.close_room(main, media);
+        }
+    }
+
+    /// A room is over, and what it remembers with it. Nobody is in it.
+    fn close_room(&mut self, main: RoomId, media: &dyn Media) {
+        self.remove_breakouts(main, media);
+        let Some(mut room) = self.rooms.remove(&main) else { return };
+        room.forget_times(&mut world!(self, media));
+        self.by_name.remove(&room.name);
+        self.tell_watchers(RoomChange::Ended, &room.name, None);
+        self.end_calls_of(&room.name);
+        self.outputs.push(Output::News(Box::new(News::of_room(What::RoomEnded, &room))));
     }
 
     pub fn close_all(&mut self, media: &dyn Media) {

@@ -1,7 +1,7 @@
 //! The door of the crate: the rules behind one lock, and a way out to every client.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -15,9 +15,9 @@ use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::media::{Media, MediaEvent, ParticipantId};
 use crate::message::{ChatInfo, DataRequest, ErrorCode, LeaveReason, Request, ServerMessage};
+use crate::news::Observer;
 use crate::people::Ticket;
 use crate::problem::Problem;
-use crate::record::Record;
 use crate::room::{Output, Refusal};
 use crate::rooms::Rooms;
 use crate::time::Now;
@@ -48,16 +48,13 @@ pub struct Signal {
 struct Inner {
     config: Config,
     media: Arc<dyn Media>,
+    observer: Arc<dyn Observer>,
     state: Mutex<State>,
-    /// Who keeps what is worth keeping.
-    keeper: OnceLock<Keeper>,
     /// The zero of the rules' time.
     begun: Instant,
     /// Something is due sooner than before.
     sooner: Notify,
 }
-
-type Keeper = Box<dyn Fn(Record) + Send + Sync>;
 
 struct State {
     rooms: Rooms,
@@ -86,10 +83,15 @@ pub(crate) struct Link(u64);
 impl Signal {
     /// `media` must not call back into the `Signal` from within its methods: they are called under the rules' lock.
     pub fn new(config: Config, media: Arc<dyn Media>) -> Self {
-        Self::with_random(config, media, system_random)
+        Self::with_random(config, media, Arc::new(()), system_random)
     }
 
-    pub(crate) fn with_random(config: Config, media: Arc<dyn Media>, random: fn(&mut [u8])) -> Self {
+    /// `observer` is told what happens.
+    pub fn observed(config: Config, media: Arc<dyn Media>, observer: Arc<dyn Observer>) -> Self {
+        Self::with_random(config, media, observer, system_random)
+    }
+
+    pub(crate) fn with_random(config: Config, media: Arc<dyn Media>, observer: Arc<dyn Observer>, random: fn(&mut [u8])) -> Self {
         let draw = move || {
             let mut bytes = [0; 8];
             random(&mut bytes);
@@ -105,14 +107,8 @@ impl Signal {
             connections: 0,
             random,
         };
-        let (begun, sooner, keeper) = (Instant::now(), Notify::new(), OnceLock::new());
-        Self { inner: Arc::new(Inner { config, media, state: Mutex::new(state), keeper, begun, sooner }) }
-    }
-
-    /// Who keeps what is worth keeping. Called under the rules' lock: it must not wait, nor call back into the `Signal`. To be told once,
-    /// before anybody comes in.
-    pub fn set_keeper(&self, keeper: impl Fn(Record) + Send + Sync + 'static) {
-        let _ = self.inner.keeper.set(Box::new(keeper));
+        let (begun, sooner) = (Instant::now(), Notify::new());
+        Self { inner: Arc::new(Inner { config, media, observer, state: Mutex::new(state), begun, sooner }) }
     }
 
     /// What was said in a room when it was alive before, the oldest first.
@@ -154,17 +150,24 @@ impl Signal {
         api::routes().with_state(self.clone())
     }
 
+    /// `/admin`, the dashboard, for listeners that operators reach; in development mode with `/dev/operator`, which mints a token for it.
+    pub fn admin_router(&self) -> Router {
+        let routes = page::admin_routes();
+        let routes = if self.inner.config.dev_tokens { routes.merge(http::dev_operator_routes()) } else { routes };
+        routes.with_state(self.clone())
+    }
+
     /// Something happened on the media side. To be called from outside of [`Media`]'s methods, in the order in which things happened.
     pub fn handle_media_event(&self, event: MediaEvent) {
         self.act(|state, media| state.rooms.handle_media_event(event, media));
     }
 
     /// Sends a message of the server's own to everyone in a room or, with `to`, to some. Over data channels where they are open, on WebSockets
-    /// where not.
+    /// where not. Returns how many it is sent to.
     ///
     /// # Errors
     /// There is no such room, nobody of `to` is there, or the message is longer than those of participants may be.
-    pub fn send_data(&self, room: &str, data: DataRequest) -> Result<(), Problem> {
+    pub fn send_data(&self, room: &str, data: &DataRequest) -> Result<usize, Problem> {
         let Config { data_bytes_max, data_lossy_bytes_max, .. } = self.inner.config;
         let bytes_max = if data.reliable { data_bytes_max } else { data_lossy_bytes_max };
         if data.content.bytes().len() > bytes_max {
@@ -199,12 +202,7 @@ impl Signal {
         Ok((Ticket::from(claims), grant))
     }
 
-    /// What the token in the `Authorization` header grants.
-    pub(crate) fn grant(&self, headers: &HeaderMap) -> Result<VideoGrant, Problem> {
-        Ok(self.claims(bearer_token(headers))?.video)
-    }
-
-    fn claims(&self, token: Option<&str>) -> Result<Claims, Problem> {
+    pub(crate) fn claims(&self, token: Option<&str>) -> Result<Claims, Problem> {
         let token = token.filter(|token| !token.is_empty()).ok_or_else(Problem::no_token)?;
         self.inner.config.keys.verify(token, unix_s()).map_err(Problem::token)
     }
@@ -212,6 +210,11 @@ impl Signal {
     /// Reads from the rules without changing anything. Media events wait meanwhile: take out plain values, serialize later.
     pub(crate) fn look<T>(&self, read: impl FnOnce(&Rooms) -> T) -> T {
         self.act(|state, _| read(&state.rooms))
+    }
+
+    /// Lets an operator act on the rules.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Rooms, &dyn Media) -> T) -> T {
+        self.act(|state, media| change(&mut state.rooms, media))
     }
 
     pub(crate) fn connection_opened(&self) -> Result<(), Problem> {
@@ -303,7 +306,7 @@ impl Signal {
         let before_ms = state.rooms.next_ms();
         state.rooms.handle_time(self.now(), &*self.inner.media);
         let outcome = act(&mut state, &*self.inner.media);
-        state.dispatch(&*self.inner.media, self.inner.keeper.get());
+        state.dispatch(&*self.inner.media, &*self.inner.observer);
         let next_ms = state.rooms.next_ms();
         drop(state);
         if next_ms.is_some_and(|next_ms| before_ms.is_none_or(|before_ms| next_ms < before_ms)) {
@@ -315,7 +318,7 @@ impl Signal {
 
 impl State {
     /// Carries outputs out until there are none. Terminates: whoever is too slow leaves, once.
-    fn dispatch(&mut self, media: &dyn Media, keeper: Option<&Keeper>) {
+    fn dispatch(&mut self, media: &dyn Media, observer: &dyn Observer) {
         loop {
             let outputs = self.rooms.take_outputs();
             if outputs.is_empty() {
@@ -327,11 +330,9 @@ impl State {
                     Output::Tell { to, message } => self.tell(&to, &message, &mut slow),
                     Output::Hint { to, message } => self.hint(&to, &message),
                     Output::Ended { participant, reason } => self.end(participant, reason),
-                    Output::Record(record) => {
-                        if let Some(keep) = keeper {
-                            keep(*record);
-                        }
-                    }
+                    Output::News(news) => observer.news(*news),
+                    Output::Record(record) => observer.record(*record),
+                    Output::Sample(sample) => observer.sample(*sample),
                 }
             }
             for participant in slow {

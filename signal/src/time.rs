@@ -17,6 +17,10 @@ impl Now {
     pub fn in_s(self, seconds: u32) -> u64 {
         self.mono_ms + u64::from(seconds) * 1000
     }
+
+    pub fn unix_s(self) -> u64 {
+        self.unix_ms / 1000
+    }
 }
 
 /// What is to happen at some time.
@@ -30,6 +34,8 @@ pub enum Due {
     Breakouts(RoomId),
     /// A call has rung long enough, or nobody has come into its room.
     Call(u64),
+    /// Nobody has been in this room for long enough.
+    Empty(RoomId),
 }
 
 /// What is due when. Whoever sets a time takes it back when it is no longer meant, so the table is as small as what it is about.

@@ -250,6 +250,7 @@ impl Connection {
             | Request::Breakout(_)
             | Request::AudienceList { .. }
             | Request::Call(_)
+            | Request::Stats(_)
             | Request::Leave => self.refuse(id, Refusal::new(ErrorCode::NotJoined, "join comes first")).await,
         }
     }

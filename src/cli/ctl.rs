@@ -46,6 +46,41 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Show who is in a room, and how well they see and hear
+    Room {
+        room: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open a room before anybody joins it, or change it
+    Open(rooms::Open),
+    /// Remove everyone from a room and end it
+    End { room: String },
+    /// Stop someone's packets at the server
+    Mute {
+        room: String,
+        identity: String,
+        /// Let them pass again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Remove someone from a room, or from its waiting room
+    Remove {
+        room: String,
+        identity: String,
+        /// For good, as long as the room lives
+        #[arg(long)]
+        ban: bool,
+    },
+    /// Send a text to everyone in a room
+    Say {
+        room: String,
+        text: String,
+        /// What it is about, for the clients
+        #[arg(long, default_value = "")]
+        topic: String,
+    },
     /// Show what someone receives, and why it is no more
     Why {
         room: String,
@@ -92,6 +127,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         What::Turn(Turn::Kill { ids }) => ids.iter().try_for_each(|id| server.kill(id)),
         What::Turn(Turn::Quotas { json }) => server.quotas(*json),
         What::Rooms { json } => server.rooms(*json),
+        What::Room { room, json } => server.room(room, *json),
+        What::Open(open) => server.open(open),
+        What::End { room } => server.end_room(room),
+        What::Mute { room, identity, undo } => server.mute(room, identity, !undo),
+        What::Remove { room, identity, ban } => server.remove(room, identity, *ban),
+        What::Say { room, text, topic } => server.say(room, text, topic),
         What::Why { room, identity, json } => server.why(room, identity, *json),
     }
 }
@@ -180,6 +221,27 @@ impl Server {
         println!("relay ports in use: {} of IPv4, {} of IPv6", quotas.relay_ports_in_use.ipv4, quotas.relay_ports_in_use.ipv6);
         println!("bandwidth granted: {} bytes per second", quotas.granted_bps);
         Ok(())
+    }
+
+    /// Sends a change, and reads what came of it.
+    fn change<T: DeserializeOwned>(&self, method: &str, path: &str, body: Option<&serde_json::Value>) -> Result<T, Failure> {
+        let url = format!("{}{path}", self.url);
+        let token = format!("Bearer {}", self.token);
+        let answer = match (method, body) {
+            ("DELETE", _) => self.agent.delete(&url).header("authorization", token).call(),
+            (_, Some(body)) => {
+                let request = self.agent.post(&url).header("authorization", token).header("content-type", "application/json");
+                request.send(body.to_string())
+            }
+            (_, None) => self.agent.post(&url).header("authorization", token).send_empty(),
+        };
+        let mut response = answer.map_err(|error| self.unreachable(&error))?;
+        let text = response.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_string();
+        let text = text.map_err(|error| self.unreachable(&error))?;
+        if !response.status().is_success() {
+            return Err(refusal(response.status().as_u16(), &text));
+        }
+        serde_json::from_str(&text).map_err(|error| Failure::Other(format!("{} answers what is not understood: {error}", self.url)))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, Option<&str>)]) -> Result<T, Failure> {

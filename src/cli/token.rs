@@ -14,11 +14,14 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The room that may be joined
-    #[arg(long)]
-    room: String,
+    #[arg(long, required_unless_present = "operator")]
+    room: Option<String>,
     /// Who joins; unique in the room
-    #[arg(long)]
-    identity: String,
+    #[arg(long, required_unless_present = "operator")]
+    identity: Option<String>,
+    /// For the dashboard and the HTTP API instead: the whole server, and no room to join
+    #[arg(long, conflicts_with_all = ["room", "no_publish", "no_subscribe", "no_publish_data", "admin", "hidden"])]
+    operator: bool,
     /// Name shown to the others; the identity when missing
     #[arg(long)]
     name: Option<String>,
@@ -73,8 +76,8 @@ pub(super) fn signing_key<'a>(config: &'a Config, asked: Option<&'a str>) -> Res
 fn mint(arguments: &Arguments, config: &Config, now_unix_s: u64) -> Result<String, Failure> {
     let key = signing_key(config, arguments.key.as_deref())?;
     let keys: Keys = config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
-    let video = VideoGrant {
-        room: arguments.room.clone(),
+    let in_room = VideoGrant {
+        room: arguments.room.clone().unwrap_or_default(),
         room_join: true,
         can_publish: Some(!arguments.no_publish),
         can_subscribe: Some(!arguments.no_subscribe),
@@ -83,9 +86,10 @@ fn mint(arguments: &Arguments, config: &Config, now_unix_s: u64) -> Result<Strin
         hidden: arguments.hidden,
         ..VideoGrant::default()
     };
+    let video = if arguments.operator { VideoGrant { room_admin: true, ..VideoGrant::default() } } else { in_room };
     let claims = Claims {
         iss: key.to_owned(),
-        sub: arguments.identity.clone(),
+        sub: arguments.identity.clone().unwrap_or_else(|| "operator".to_owned()),
         exp: now_unix_s + arguments.ttl,
         nbf: now_unix_s,
         name: arguments.name.clone().unwrap_or_default(),

@@ -24,7 +24,9 @@ pub use reader::{Entry, variable};
 pub use secret::Secret;
 pub use values::{Network, PortRange, PublicIp};
 
+use crate::control::webhooks;
 use crate::engine::EngineConfig;
+use crate::store;
 use crate::users::Database;
 
 use reader::Reader;
@@ -45,6 +47,8 @@ pub struct Config {
     pub sfu: pointsman_sfu::Config,
     pub turn: Turn,
     pub signal: pointsman_signal::Config,
+    pub webhooks: webhooks::Config,
+    pub history: store::Config,
     /// API keys and their secrets, which sign tokens.
     pub keys: BTreeMap<String, Secret>,
     pub log: Log,
@@ -135,6 +139,8 @@ pub struct Http {
     pub request_timeout: Duration,
     /// Serve `/metrics`, `/healthz` and `/readyz` on the `tcp` and `tls` listeners, too.
     pub metrics_everywhere: bool,
+    /// Serve `/api/v1` and `/admin` there, too. Both ask for tokens.
+    pub api_everywhere: bool,
 }
 
 impl Default for Http {
@@ -144,6 +150,7 @@ impl Default for Http {
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             metrics_everywhere: false,
+            api_everywhere: false,
         }
     }
 }
@@ -189,6 +196,7 @@ impl Config {
             public_ip: PublicIp::List(ips.clone()),
             listen: Listen { udp: on(3478), tcp: on(3478), tls: on(5349), dtls: true, proxy: Vec::new(), http: on(8080), ctl: Vec::new() },
             turn: Turn { allowed_peers: loopback, ..Turn::default() },
+            history: store::Config { database: Some(Database::Sqlite(":memory:".into())), ..store::Config::default() },
             ..Self::default()
         }
     }
@@ -206,7 +214,8 @@ impl Config {
         let mut loaded = Self::parse(&file, &text, base, environment)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let tls = &mut loaded.config.tls;
-        for file in [&mut tls.certificate, &mut tls.key, &mut tls.client_authorities].into_iter().flatten() {
+        let authorities = &mut loaded.config.webhooks.authorities;
+        for file in [&mut tls.certificate, &mut tls.key, &mut tls.client_authorities, authorities].into_iter().flatten() {
             // A relative path is meant from where the file stands: the working directory of a service is nowhere in particular.
             *file = folder.join(&*file);
         }
@@ -232,7 +241,7 @@ impl Config {
 
     /// Names every key. The structs are taken apart without `..`, so that a field without a key does not compile.
     fn walk(&mut self, reader: &mut Reader<'_>) {
-        let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, keys, log } = self;
+        let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, webhooks, history, keys, log } = self;
         reader.section("", |top| top.set("public_ip", public_ip));
         reader.section("listen", |section| {
             let Listen { udp, tcp, tls, dtls, proxy, http, ctl } = listen;
@@ -258,11 +267,12 @@ impl Config {
             section.number("handshakes_max", handshakes_max, 1..=65_536);
         });
         reader.section("http", |section| {
-            let Http { connections_max, header_timeout, request_timeout, metrics_everywhere } = http;
+            let Http { connections_max, header_timeout, request_timeout, metrics_everywhere, api_everywhere } = http;
             section.number("connections_max", connections_max, 1..=1_000_000);
             section.duration("header_timeout_s", header_timeout, 1..=300);
             section.duration("request_timeout_s", request_timeout, 1..=300);
             section.set("metrics_everywhere", metrics_everywhere);
+            section.set("api_everywhere", api_everywhere);
         });
         reader.section("engine", |section| parts::engine(section, engine));
         reader.section("streams", |section| parts::streams(section, &mut engine.streams));
@@ -270,6 +280,8 @@ impl Config {
         reader.section("turn", |section| parts::turn(section, turn));
         reader.section("signal", |section| parts::signal(section, signal));
         reader.section("whip", |section| parts::whip(section, &mut signal.whip));
+        reader.section("webhooks", |section| parts::webhooks(section, webhooks));
+        reader.section("history", |section| parts::history(section, history));
         let mut named = realms::by_name(&turn.server.realms);
         reader.names("realms", &mut named);
         turn.server.realms = realms::list(named);
@@ -318,6 +330,27 @@ impl Config {
         }
         if self.turn.database.statistics.as_ref().is_some_and(|database| !matches!(database, Database::Redis(_))) {
             reader.problem("turn", "statistics_redis", "`statistics_redis`: only a Redis is told of allocations");
+        }
+        for url in &self.webhooks.urls {
+            let host = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+            if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+                reader.problem("webhooks", "urls", "`urls`: each must begin with http:// or https:// and name a host");
+            }
+        }
+        if self.webhooks.urls.len() > webhooks::URLS_MAX {
+            reader.problem("webhooks", "urls", format!("`urls`: no more than {}", webhooks::URLS_MAX));
+        }
+        match &self.webhooks.key {
+            Some(key) if !self.keys.contains_key(key) => {
+                reader.problem("webhooks", "key", format!("`key`: [keys] has no key {key:?}"));
+            }
+            None if self.keys.is_empty() && !self.webhooks.urls.is_empty() => {
+                reader.problem("webhooks", "urls", "`urls`: there is no key in [keys] to sign with");
+            }
+            Some(_) | None => {}
+        }
+        if self.history.database.as_ref().is_some_and(|database| store::Store::kind_of(database).is_none()) {
+            reader.problem("history", "database", "`database`: only SQLite and PostgreSQL keep history");
         }
         for (name, secret) in &self.keys {
             if secret.expose().len() < KEY_SECRET_LEN_MIN {

@@ -13,8 +13,9 @@ use pointsman_turn::config::External;
 use super::reader::Section;
 use super::secret::Secret;
 use super::values::{Network, Peers, PortRange, RelayFamily, Separator};
+use crate::control::webhooks;
 use crate::engine::{DtlsConfig, EngineConfig, StreamConfig};
-use crate::users;
+use crate::{store, users};
 
 /// Most of what is counted in tables. Above it a slip of the hand is likelier than a wish.
 const TABLE_MAX: usize = 16 << 20;
@@ -550,6 +551,7 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
         connections_max,
         whip: _, // from [whip]
         room,
+        empty_timeout_s,
     } = signal;
     section.number("rooms_max", rooms_max, 1..=TABLE_MAX);
     section.number("participants_max", participants_max, 1..=TABLE_MAX);
@@ -572,6 +574,7 @@ pub(super) fn signal(section: &mut Section<'_, '_>, signal: &mut pointsman_signa
     section.number("join_timeout_s", join_timeout_s, 1..=300);
     section.number("ping_interval_s", ping_interval_s, 1..=300);
     section.number("connections_max", connections_max, 1..=TABLE_MAX);
+    section.number("empty_timeout_s", empty_timeout_s, 0..=604_800);
     signal_room(section, room);
 }
 
@@ -623,4 +626,31 @@ pub(super) fn whip(section: &mut Section<'_, '_>, whip: &mut pointsman_signal::W
     section.number("patches_per_s", patches_per_s, 1..=100_000);
     section.number("patches_burst", patches_burst, 1..=100_000);
     section.number("fragment_bytes_max", fragment_bytes_max, 1_024..=1 << 20);
+}
+
+pub(super) fn webhooks(section: &mut Section<'_, '_>, webhooks: &mut webhooks::Config) {
+    let webhooks::Config { urls, key, authorities, queue_max, timeout, retry_first, retry } = webhooks;
+    section.set("urls", urls);
+    section.set("key", key);
+    section.set("authorities", authorities);
+    section.number("queue_max", queue_max, 1..=1_000_000);
+    section.duration("timeout_s", timeout, 1..=300);
+    section.duration("retry_first_ms", retry_first, 10..=60_000);
+    section.duration("retry_s", retry, 0..=86_400);
+}
+
+pub(super) fn history(section: &mut Section<'_, '_>, history: &mut store::Config) {
+    let store::Config { database, retention, quality_retention, rows_max, queue_max, chat_restored_max } = history;
+    section.set("database", database);
+    days(section, "retention_days", retention);
+    days(section, "quality_retention_days", quality_retention);
+    section.number("rows_max", rows_max, 1_000..=1_000_000_000);
+    section.number("queue_max", queue_max, 100..=1_000_000);
+    section.number("chat_restored_max", chat_restored_max, 0..=store::PAGE_MAX);
+}
+
+fn days(section: &mut Section<'_, '_>, key: &str, slot: &mut Duration) {
+    let mut days = slot.as_secs() / 86_400;
+    section.number(key, &mut days, 1..=36_500);
+    *slot = Duration::from_secs(days * 86_400);
 }

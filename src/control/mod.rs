@@ -6,14 +6,18 @@
 mod addresses;
 mod alone;
 mod health;
+mod history_api;
 mod listen;
 mod media;
+mod observer;
+pub mod quality;
 mod signals;
 pub mod stats;
 pub mod tls;
 pub mod turn_api;
 mod turn_clients;
 pub mod users;
+pub mod webhooks;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,6 +33,8 @@ use pointsman_sfu::transport::DtlsIdentity;
 use pointsman_sfu::{Fingerprint, NegotiationConfig};
 use pointsman_signal::Signal;
 use pointsman_signal::media::Media;
+use pointsman_signal::news::Observer;
+use pointsman_signal::token::Keys;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 
@@ -44,6 +50,7 @@ pub use alone::{Relay, Role};
 use health::Health;
 use listen::{Bound, Serving};
 use media::{IceServerConfig, Negotiations};
+use observer::Books;
 use stats::{Counters, ListenerKind};
 use tls::Certificate;
 use turn_api::TurnApi;
@@ -88,9 +95,17 @@ pub fn run(config: Config, role: Role) -> Result<(), Failure> {
         tracing::warn!("[keys] is empty: nobody can join a room");
     }
     let negotiations = Arc::new(negotiations(&config, &addresses, fingerprint, engine.mailboxes()));
-    let signal = Signal::new(signal_config(&config, dev), Arc::clone(&negotiations) as Arc<dyn Media>);
+    let counters = Arc::new(Counters::default());
+    let books = {
+        let _entered = runtime.enter();
+        Arc::new(Books::open(&config, relay.is_none(), &counters)?)
+    };
+    let signal =
+        Signal::observed(signal_config(&config, dev), Arc::clone(&negotiations) as Arc<dyn Media>, Arc::clone(&books) as Arc<dyn Observer>);
+    books.set_rooms(signal.clone(), runtime.handle().clone());
     let finished = Arc::new(Finished::new(relay.as_ref().is_some_and(Alone::metrics_of_users)));
-    let server = Server { config: &config, dev, alone: relay, engine: &engine, signal, negotiations, certificate, finished };
+    let server =
+        Server { config: &config, dev, alone: relay, engine: &engine, signal, negotiations, certificate, finished, counters, books };
     let ended = runtime.block_on(server.serve(events, listeners));
     engine.stop();
     runtime.shutdown_timeout(CLOSE_MAX);
@@ -151,9 +166,12 @@ fn tls_ports(config: &Config) -> impl Iterator<Item = u16> {
     config.listen.tls.iter().map(SocketAddr::port).collect::<std::collections::BTreeSet<_>>().into_iter()
 }
 
+fn keys(config: &Config) -> Keys {
+    config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect()
+}
+
 fn signal_config(config: &Config, dev: bool) -> pointsman_signal::Config {
-    let keys = config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
-    pointsman_signal::Config { keys, dev_tokens: dev, ..config.signal.clone() }
+    pointsman_signal::Config { keys: keys(config), dev_tokens: dev, ..config.signal.clone() }
 }
 
 fn engine_failure(error: EngineError) -> Failure {
@@ -180,6 +198,8 @@ struct Server<'a> {
     certificate: Option<Arc<Certificate>>,
     /// Traffic of allocations that have ended.
     finished: Arc<Finished>,
+    counters: Arc<Counters>,
+    books: Arc<Books>,
 }
 
 impl Server<'_> {
@@ -187,12 +207,14 @@ impl Server<'_> {
         let not_started = |error: std::io::Error| Failure::Other(format!("cannot start: {error}"));
         let mut signals = signals::Signals::catch().map_err(not_started)?;
         let health = Arc::new(Health::default());
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::clone(&self.counters);
         let (close, closing) = watch::channel(false);
         let serving = Arc::new(self.serving(&health, &counters, closing));
         let users = Users::start(&self.config.turn.database, &self.config.turn.server.realm, self.engine.mailboxes(), &counters.users);
         tokio::spawn(follow(events, self.signal.clone(), Arc::clone(&self.negotiations), users, Arc::clone(&self.finished)));
         tokio::spawn(self.signal.clone().keep_time());
+        let (books, snapshots) = (Arc::clone(&self.books), self.engine.snapshots());
+        tokio::spawn(async move { books.watch_losses(snapshots).await });
         tokio::spawn(health::watch(Arc::clone(&health), self.engine.snapshots()));
         for listener in listeners {
             tracing::info!(address = %listener.address, listener = listener.kind.key(), "listening");
@@ -235,16 +257,23 @@ impl Server<'_> {
         let read = move || Reading { shards: snapshots.read(), rooms: signal.counts().rooms as u64, held: Held::read(&ledger) };
         let metrics = Metrics::new(Arc::clone(counters), Arc::clone(&self.finished), read);
         let path = self.alone.as_ref().map_or("/metrics", Alone::metrics_path);
-        let keys = self.config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
-        let api = TurnApi { shards: Box::new(self.engine.mailboxes()), ledger: self.engine.ledger(), keys };
+        let keys: Arc<Keys> = Arc::new(keys(self.config));
+        let api = TurnApi { shards: Box::new(self.engine.mailboxes()), ledger: self.engine.ledger(), keys: Keys::clone(&keys) };
         let (operator, api) = (operator_routes(Arc::clone(health), metrics, path), turn_api::router(api));
         let (internal, operators, public) = match &self.alone {
             // Scrapers reach the metrics, and they are no operators.
             Some(alone) => (operator.merge(alone::health_route()), api, alone.public_routes()),
             None => {
-                let api = api.merge(self.signal.api_router());
-                let internal = self.signal.router().merge(operator).merge(api.clone());
-                let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
+                let api = api.merge(self.signal.api_router()).merge(history_api::router(self.books.store(), Arc::clone(&keys)));
+                let mut public = self.signal.router();
+                let pages = self.signal.admin_router();
+                let internal = public.clone().merge(operator.clone()).merge(api.clone()).merge(pages.clone());
+                if http.metrics_everywhere {
+                    public = public.merge(operator);
+                }
+                if http.api_everywhere {
+                    public = public.merge(api.clone()).merge(pages);
+                }
                 (internal, api, public)
             }
         };

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::users;
+use super::{quality, users, webhooks};
+use crate::store;
 
 /// Which key of `[listen]` a connection came in through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,9 @@ pub struct Counters {
     drops: [AtomicU64; DropReason::ALL.len()],
     /// Of the user database.
     pub users: Arc<users::Counters>,
+    pub webhooks: Arc<webhooks::Counters>,
+    pub history: Arc<store::Counters>,
+    pub quality: Arc<quality::Counters>,
 }
 
 /// Counts a connection as open until it is dropped.

@@ -58,12 +58,17 @@ pub struct TurnApi {
     pub keys: Keys,
 }
 
+/// Every address with its methods.
+pub const ADDRESSES: [(&str, &str); 3] =
+    [("/api/v1/turn/allocations", "GET"), ("/api/v1/turn/allocations/{id}", "DELETE"), ("/api/v1/turn/quotas", "GET")];
+
 pub fn router(api: TurnApi) -> Router {
     let api = Arc::new(api);
+    let [(allocations, _), (allocation, _), (all_quotas, _)] = ADDRESSES;
     Router::new()
-        .route("/api/v1/turn/allocations", get(list))
-        .route("/api/v1/turn/allocations/{id}", delete(end))
-        .route("/api/v1/turn/quotas", get(quotas))
+        .route(allocations, get(list))
+        .route(allocation, delete(end))
+        .route(all_quotas, get(quotas))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), only_operators))
         .with_state(api)
 }

@@ -96,12 +96,32 @@ impl Out<'_> {
     ) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Histogram)?;
         for snapshot in shards {
-            let histogram = read(snapshot);
-            let mut buckets: Vec<(f64, u64)> = histogram.bounds.into_iter().zip(histogram.counts).collect();
-            buckets.push((f64::INFINITY, histogram.above));
-            let labels = shard(snapshot);
-            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(histogram.sum, histogram.count(), &buckets, None)?;
+            write(family.encode_family(&shard(snapshot))?, read(snapshot))?;
         }
         Ok(())
     }
+
+    pub(super) fn histogram_rows<L: EncodeLabelSet, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: &[(L, &Histogram<N>)],
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Histogram)?;
+        for (labels, histogram) in rows {
+            write(family.encode_family(labels)?, histogram)?;
+        }
+        Ok(())
+    }
+
+    /// One histogram, without labels.
+    pub(super) fn histogram<const N: usize>(&mut self, name: &str, help: &str, histogram: &Histogram<N>) -> fmt::Result {
+        write(self.family(name, help, MetricType::Histogram)?, histogram)
+    }
+}
+
+fn write<const N: usize>(mut encoder: MetricEncoder<'_>, histogram: &Histogram<N>) -> fmt::Result {
+    let mut buckets: Vec<(f64, u64)> = histogram.bounds.into_iter().zip(histogram.counts).collect();
+    buckets.push((f64::INFINITY, histogram.above));
+    encoder.encode_histogram::<NoLabelSet>(histogram.sum, histogram.count(), &buckets, None)
 }

@@ -9,9 +9,9 @@
 
 mod address;
 mod config;
-mod database;
+pub(crate) mod database;
 mod error;
-mod pool;
+pub(crate) mod pool;
 mod records;
 mod redis;
 pub mod sealed;

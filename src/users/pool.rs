@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, Database, Decode, MySql, MySqlPool};
 use sqlx::{PgPool, Postgres, Row, Sqlite, SqlitePool};
 
@@ -24,16 +24,16 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 const MYSQL_SOCKET: &str = "/run/mysqld/mysqld.sock";
 
 #[derive(Clone)]
-pub(super) enum Pool {
+pub(crate) enum Pool {
     Sqlite(SqlitePool, PathBuf),
     Postgres(PgPool),
     MySql(MySqlPool),
 }
 
 /// One statement of a change, with its values.
-pub(super) type Step<'a> = (&'a str, &'a [&'a str]);
+pub(crate) type Step<'a> = (&'a str, &'a [&'a str]);
 /// A row's columns; NULL is empty.
-pub(super) type Texts = Vec<String>;
+pub(crate) type Texts = Vec<String>;
 
 macro_rules! fetch {
     ($pool:expr, $statement:expr, $values:expr) => {{
@@ -67,15 +67,29 @@ impl Pool {
         Self::Sqlite(pool::<Sqlite>(SQLITE_BUSY_MAX).connect_lazy_with(options), path.to_owned())
     }
 
-    pub(super) fn postgres(remote: &Remote) -> Self {
+    pub(crate) fn postgres(remote: &Remote) -> Self {
         Self::Postgres(pool::<Postgres>(remote.connect_max()).connect_lazy_with(postgres_options(remote)))
+    }
+
+    /// A file of our own, which nobody else writes to: the journal that costs the disk least. `:memory:` is a database that ends with the process.
+    pub(crate) fn own_sqlite(path: &Path) -> Self {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).busy_timeout(SQLITE_BUSY_MAX);
+        let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal).disable_statement_logging();
+        let pool = pool::<Sqlite>(SQLITE_BUSY_MAX);
+        // A database in memory is its connection's: there is one, and it stays.
+        let pool = if path == Path::new(":memory:") {
+            pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None)
+        } else {
+            pool
+        };
+        Self::Sqlite(pool.connect_lazy_with(options), path.to_owned())
     }
 
     pub(super) fn mysql(remote: &Remote) -> Self {
         Self::MySql(pool::<MySql>(remote.connect_max()).connect_lazy_with(mysql_options(remote)))
     }
 
-    pub(super) async fn rows(&self, statement: &str, values: &[&str]) -> Result<Vec<Texts>, Error> {
+    pub(crate) async fn rows(&self, statement: &str, values: &[&str]) -> Result<Vec<Texts>, Error> {
         Ok(match self {
             Self::Sqlite(pool, _) => fetch!(pool, for_others(statement), values),
             Self::Postgres(pool) => fetch!(pool, for_postgres(statement), values),
@@ -84,7 +98,7 @@ impl Pool {
     }
 
     /// All steps or none.
-    pub(super) async fn change(&self, steps: &[Step<'_>]) -> Result<(), Error> {
+    pub(crate) async fn change(&self, steps: &[Step<'_>]) -> Result<(), Error> {
         match self {
             Self::Sqlite(pool, _) => change!(pool, steps, for_others),
             Self::Postgres(pool) => change!(pool, steps, for_postgres),

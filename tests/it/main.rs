@@ -7,6 +7,7 @@ mod data_channels;
 mod databases;
 mod relay;
 mod serve;
+mod store;
 mod tidy;
 mod turnserver;
 mod users;

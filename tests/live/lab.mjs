@@ -88,6 +88,8 @@ testkey = "${SECRET}"
       execFileSync(BINARY, ["token", "--config", config, "--room", room, "--identity", identity, ...more], { encoding: "utf8" }).trim().split("\n").at(-1),
     /** A token that opens presence: no room. */
     presence: (identity) => mint({ sub: identity, name: identity, video: { roomJoin: true } }),
+    /** A token for the whole server. */
+    operator: () => execFileSync(BINARY, ["token", "--config", config, "--operator"], { encoding: "utf8" }).trim(),
     metrics: async () => (await fetch(`${HTTP}/metrics`)).text(),
     log: text,
     async stop() {
@@ -334,6 +336,8 @@ export async function chromium({ space } = {}) {
       await page.addInitScript(camera, { hue, hertz: 400 + 3 * hue, ...size });
       return new Tab(page, name, hue);
     },
+    /** Pages that are not in a call. */
+    context: (options) => browser.newContext(options),
     close: () => browser.close(),
   };
 }

@@ -1,17 +1,24 @@
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body as HttpBody, to_bytes};
+use axum::extract::ws::Utf8Bytes;
 use axum::http::{Request, Response};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 use super::*;
 use crate::Config;
+use crate::media::Quality;
 use crate::media::{Media, MediaEvent, ParticipantId, PublicationId};
+use crate::message::publication_text;
 use crate::people::Ticket;
 use crate::signal::unix_s;
 use crate::testing::FakeMedia;
 use crate::token::{Claims, Keys};
+
+mod changes;
+mod openapi;
 
 const OFFER: &str = "v=0\nm=audio 9 send a\nm=video 9 send v";
 const WATCH: &str = "v=0\nm=video 9 recv 0\nm=audio 9 recv 1";
@@ -41,16 +48,33 @@ impl Server {
     }
 
     async fn get(&self, path: &str, token: &str) -> (u16, Value) {
-        let request = Request::get(path);
+        self.ask("GET", path, token, Value::Null).await
+    }
+
+    /// Whatever comes back must be what openapi.json says.
+    async fn ask(&self, method: &str, path: &str, token: &str, body: Value) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(path);
         let request = if token.is_empty() { request } else { request.header("authorization", format!("Bearer {token}")) };
-        let response: Response<Body> = self.signal.api_router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let request = match &body {
+            Value::Null => request.body(HttpBody::empty()),
+            body => request.header("content-type", "application/json").body(HttpBody::from(body.to_string())),
+        };
+        let response: Response<HttpBody> = self.signal.api_router().oneshot(request.unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let value: Value = serde_json::from_slice(&to_bytes(body, 1_000_000).await.unwrap()).unwrap();
         if !parts.status.is_success() {
             assert_eq!(parts.headers["content-type"], "application/problem+json");
             assert_eq!(value["status"], parts.status.as_u16());
         }
+        openapi::check(method, path, parts.status.as_u16(), &value);
         (parts.status.as_u16(), value)
+    }
+
+    /// Someone who came by the WebSocket, and what they are told.
+    fn caller(&self, room: &str, identity: &str) -> mpsc::Receiver<Utf8Bytes> {
+        let (outlet, queue) = mpsc::channel(64);
+        self.signal.join(Self::ticket(room, identity), true, 1, outlet).unwrap();
+        queue
     }
 
     fn ticket(room: &str, identity: &str) -> Ticket {
@@ -115,7 +139,8 @@ async fn rooms_and_who_is_in_them() {
     let token = server.operator();
     let (_, all) = server.get("/api/v1/rooms", &token).await;
     assert_eq!(all["rooms"].as_array().unwrap().len(), 4);
-    assert_eq!(all["rooms"][0], json!({ "name": "r", "participants": 2, "publications": 2 }));
+    let first = &all["rooms"][0];
+    assert_eq!((&first["name"], &first["participants"], &first["publications"]), (&json!("r"), &json!(2), &json!(2)));
     assert_eq!(all.get("next"), None);
     let mut names = Vec::new();
     let mut path = "/api/v1/rooms?limit=3".to_owned();

@@ -1,6 +1,6 @@
 //! Breakout rooms.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::PersonInfo;
 use crate::media::ParticipantId;
@@ -28,7 +28,7 @@ pub enum BreakoutRequest {
 }
 
 /// Who decides where people go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Assign {
     #[default]

@@ -9,6 +9,8 @@ use crate::media::{IceServer, Kind, ParticipantId, PublicationId, Quality};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entered {
     pub room: String,
+    /// The room's, as operators have set it.
+    pub metadata: String,
     pub you: You,
     /// Everyone else, in order of joining.
     pub participants: Vec<ParticipantInfo>,

@@ -1,11 +1,11 @@
 //! Roles, permissions, and what hosts do to others.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TrackSource;
 use crate::media::ParticipantId;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Host,
@@ -77,7 +77,7 @@ pub struct SettingsWish {
     pub mode: Option<Mode>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     #[default]

@@ -15,6 +15,8 @@ mod beyond;
 mod moderation;
 mod talk;
 
+mod stats;
+
 /// How long things may be, in bytes (`tracks_max`: items).
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -99,6 +101,7 @@ fn request(kind: &str, fields: &Fields, bounds: &Bounds) -> Result<Option<Reques
         "mute" => Request::Mute { publication: fields.publication()?, muted: fields.bool("muted")? },
         "send_data" => Request::SendData { data: data(fields, bounds)? },
         "resume" => Request::Resume,
+        "stats" => Request::Stats(Box::new(stats::report(fields)?)),
         "leave" => Request::Leave,
         "ping" => Request::Ping,
         _ => match moderation::request(kind, fields)? {

@@ -1,6 +1,6 @@
 //! Chat, reactions, raised hands, polls, and drawing: what people tell each other beside sound and picture.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::media::ParticipantId;
 
@@ -81,7 +81,7 @@ pub struct Stroke {
     pub points: Vec<u16>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatInfo {
     pub id: String,
     pub from: String,

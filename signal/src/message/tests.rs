@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::media::{DataMessage, Quality};
+use crate::quality::{ClientFacts, Inbound, Outbound};
 
 mod talk;
 
@@ -110,6 +111,32 @@ fn every_request_is_read() {
         ),
         (json!({ "type": "end_room", "id": 1 }), Request::Moderate(Moderation::EndRoom)),
         (json!({ "type": "resume", "id": 1 }), Request::Resume),
+        (
+            json!({ "type": "stats", "id": 1, "interval_ms": 5000, "browser": "Firefox 153", "region": "Europe/Paris", "rtt_ms": 30,
+                "inbound": [{ "mid": "1", "video": true, "packets": 9, "lost": 1, "height": 720, "frozen_ms": 40 }],
+                "outbound": [{ "mid": "0", "packets": 250, "lost_ppm": 1000, "limitation": "cpu" }] }),
+            Request::Stats(Box::new(Report {
+                interval_ms: 5_000,
+                client: ClientFacts { browser: "Firefox 153".into(), region: "Europe/Paris".into(), ..ClientFacts::default() },
+                rtt_ms: Some(30),
+                inbound: vec![Inbound {
+                    mid: "1".into(),
+                    video: true,
+                    packets: 9,
+                    lost: 1,
+                    height: 720,
+                    frozen_ms: 40,
+                    ..Inbound::default()
+                }],
+                outbound: vec![Outbound {
+                    mid: "0".into(),
+                    packets: 250,
+                    lost_ppm: Some(1_000),
+                    limitation: "cpu".into(),
+                    ..Outbound::default()
+                }],
+            })),
+        ),
         (json!({ "type": "leave", "id": 1 }), Request::Leave),
         (json!({ "type": "ping", "id": 1 }), Request::Ping),
     ];
@@ -127,6 +154,21 @@ fn what_is_wrong_is_named() {
         (json!({ "type": "ping", "id": 1_u64 << 53 }), ErrorCode::Malformed, None, Some("id")),
         (json!({ "id": 4 }), ErrorCode::Malformed, Some(4), Some("type")),
         (json!({ "id": 4, "type": "dance" }), ErrorCode::UnknownType, Some(4), Some("type")),
+        (json!({ "id": 4, "type": "stats" }), ErrorCode::Malformed, Some(4), Some("interval_ms")),
+        (json!({ "id": 4, "type": "stats", "interval_ms": 0 }), ErrorCode::Malformed, Some(4), Some("interval_ms")),
+        (json!({ "id": 4, "type": "stats", "interval_ms": 1, "browser": "x".repeat(65) }), ErrorCode::TooLarge, Some(4), Some("browser")),
+        (
+            json!({ "id": 4, "type": "stats", "interval_ms": 1, "inbound": [{ "mid": "1" }, { "mid": "2", "lost": -1 }] }),
+            ErrorCode::Malformed,
+            Some(4),
+            Some("inbound[1].lost"),
+        ),
+        (
+            json!({ "id": 4, "type": "stats", "interval_ms": 1, "outbound": vec![json!({ "mid": "1" }); 33] }),
+            ErrorCode::TooLarge,
+            Some(4),
+            Some("outbound"),
+        ),
         (json!({ "id": 4, "type": "offer" }), ErrorCode::Malformed, Some(4), Some("sdp")),
         (json!({ "id": 4, "type": "offer", "sdp": "x".repeat(101) }), ErrorCode::TooLarge, Some(4), Some("sdp")),
         (json!({ "id": 4, "type": "offer", "sdp": "", "tracks": {} }), ErrorCode::Malformed, Some(4), Some("tracks")),
@@ -238,6 +280,7 @@ fn what_clients_are_told() {
         "can_publish_data": true, "admin": false });
     let entered = Entered {
         room: "r".into(),
+        metadata: String::new(),
         you: you.clone(),
         participants: vec![participant()],
         ice_servers: vec![stun, turn],
@@ -248,7 +291,7 @@ fn what_clients_are_told() {
         state: StateInfo::default(),
     };
     let entered_json = |more: Value| {
-        let mut json = json!({ "room": "r", "you": you_json, "participants": [participant_json],
+        let mut json = json!({ "room": "r", "metadata": "", "you": you_json, "participants": [participant_json],
             "ice_servers": [{ "urls": ["stun:h"] }, { "urls": ["turn:h"], "username": "u", "credential": "c" }],
             "data": { "bytes_max": 65536, "lossy_bytes_max": 16384 }, "negotiate": { "audio": 1, "video": 2 }, "resume": { "token": "t", "grace_s": 30 },
             "options": { "locked": false, "waiting_room": false, "mode": "call" },
@@ -277,8 +320,11 @@ fn what_clients_are_told() {
             json!({ "type": "unmute_asked", "by": "1", "source": "camera" }),
         ),
         (
-            ServerMessage::RoomUpdated { options: SettingsInfo { locked: true, waiting_room: true, mode: Mode::Webinar } },
-            json!({ "type": "room_updated", "options": { "locked": true, "waiting_room": true, "mode": "webinar" } }),
+            ServerMessage::RoomUpdated {
+                options: SettingsInfo { locked: true, waiting_room: true, mode: Mode::Webinar },
+                metadata: "m".into(),
+            },
+            json!({ "type": "room_updated", "options": { "locked": true, "waiting_room": true, "mode": "webinar" }, "metadata": "m" }),
         ),
         (ServerMessage::Bans { identities: vec!["m".into()] }, json!({ "type": "bans", "identities": ["m"] })),
         (

@@ -44,7 +44,7 @@ impl Room {
     }
 
     /// The room is gone.
-    pub fn forget_times(&self, world: &mut World) {
+    pub(super) fn forget_audience(&self, world: &mut World) {
         if let Some(due_ms) = self.audience.due_ms {
             world.deadlines.cancel(due_ms, Due::Audience(self.id));
         }

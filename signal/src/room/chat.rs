@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::{JoinNumber, Output, Refusal, Room, World};
 use crate::media::ParticipantId;
 use crate::message::{ChatInfo, ErrorCode, ServerMessage};
+use crate::news::Record;
 use crate::people::Participant;
-use crate::record::Record;
 
 /// Of what `joined` holds.
 const TOLD_AT_FIRST: usize = 50;
@@ -76,7 +76,8 @@ impl Room {
             Some(addressee) => world.tell(addressee.id, message),
             None => self.tell_others(number, message, world),
         }
-        self.record("chat", &info.identity, serde_json::to_value(&info).unwrap_or_default(), world);
+        let kind = if info.to.is_none() { "chat" } else { "private_chat" };
+        self.record(kind, &info.identity, serde_json::to_value(&info).unwrap_or_default(), world);
         self.chat.keep(Said { id, info: info.clone() }, world.limits.room.chat_history_max);
         Ok(info)
     }
@@ -131,8 +132,11 @@ impl Room {
         }
     }
 
-    pub(super) fn record(&self, kind: &'static str, identity: &str, body: serde_json::Value, world: &mut World) {
-        let (room, identity) = (self.name.clone(), identity.to_owned());
+    pub(super) fn record(&self, kind: &'static str, identity: &str, mut body: serde_json::Value, world: &mut World) {
+        if self.main.is_some() {
+            body["breakout"] = self.name.clone().into();
+        }
+        let (room, identity) = (self.public_name().to_owned(), identity.to_owned());
         world.outputs.push(Output::Record(Box::new(Record { room, kind, identity, body })));
     }
 }

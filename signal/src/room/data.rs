@@ -40,7 +40,7 @@ impl Room {
         let outcome = match parse_framed(message, &Bounds::new(world.limits)) {
             Ok(data) => {
                 let topic = data.topic.clone();
-                self.send_data(Some(number), data, world).map_err(|refusal| (refusal, topic))
+                self.send_data(Some(number), data, world).map(drop).map_err(|refusal| (refusal, topic))
             }
             Err((unreadable, topic)) => {
                 let (code, message, field) = (unreadable.code, unreadable.message, unreadable.field);
@@ -60,8 +60,8 @@ impl Room {
         }
     }
 
-    /// Sends a message of a participant, or of the server.
-    pub fn send_data(&self, from: Option<JoinNumber>, data: DataRequest, world: &mut World) -> Result<(), Refusal> {
+    /// Sends a message of a participant, or of the server. Returns how many it is sent to.
+    pub fn send_data(&self, from: Option<JoinNumber>, data: DataRequest, world: &mut World) -> Result<usize, Refusal> {
         let sender = from.and_then(|number| self.participant(number));
         if sender.is_some_and(|sender| !sender.may_publish_data()) {
             return Err(Refusal::new(ErrorCode::Forbidden, "the token does not grant canPublishData"));
@@ -77,7 +77,9 @@ impl Room {
                 (false, false) => {}
             }
         }
-        if !data.to.is_empty() && by_channel.is_empty() && by_socket.is_empty() {
+        let reached = by_channel.len() + by_socket.len();
+        // The server's own message may reach them in another room of the same breakouts.
+        if from.is_some() && !data.to.is_empty() && reached == 0 {
             return Err(Refusal::new(ErrorCode::NotFound, "nobody with this identity can be reached").of("to"));
         }
         let origin = sender.map(|sender| (sender.text(), sender.ticket.identity.as_str()));
@@ -95,7 +97,7 @@ impl Room {
             let (to, message) = (by_socket, event(origin, data));
             world.outputs.push(if reliable { Output::Tell { to, message } } else { Output::Hint { to, message } });
         }
-        Ok(())
+        Ok(reached)
     }
 }
 

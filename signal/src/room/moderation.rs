@@ -3,7 +3,7 @@
 use super::{JoinNumber, Refusal, Room, World};
 use crate::media::{ParticipantId, PublicationId, Source};
 use crate::message::{ErrorCode, PermissionWish, Role, ServerMessage, SettingsWish, TrackSource, publication_text};
-use crate::people::Participant;
+use crate::people::{Participant, Publication};
 use crate::room::{Settings, Standing};
 
 impl Room {
@@ -39,7 +39,7 @@ impl Room {
         Ok(())
     }
 
-    fn mute_other(&mut self, owner: JoinNumber, id: PublicationId, muted: bool, world: &mut World) {
+    pub(super) fn mute_other(&mut self, owner: JoinNumber, id: PublicationId, muted: bool, world: &mut World) {
         let Some(participant) = self.people.get_mut(&owner) else { return };
         let Some(publication) = participant.publication_mut(id) else { return };
         publication.muted_by_server = muted;
@@ -120,7 +120,7 @@ impl Room {
     }
 
     /// What someone may do from now on, also when it comes again.
-    fn set_standing(&mut self, number: JoinNumber, standing: Standing, world: &mut World) -> Result<(), Refusal> {
+    pub(super) fn set_standing(&mut self, number: JoinNumber, standing: Standing, world: &mut World) -> Result<(), Refusal> {
         let participant = self.people.get_mut(&number).ok_or_else(Refusal::no_participant)?;
         let before = participant.standing;
         if before == standing {
@@ -131,7 +131,7 @@ impl Room {
             return Err(Refusal::new(ErrorCode::Full, "the room remembers no more roles"));
         }
         self.standings.insert(identity, standing);
-        let shown: Vec<PublicationId> = participant.shown().map(|publication| publication.id).collect();
+        let shown: Vec<Publication> = participant.shown().cloned().collect();
         participant.standing = standing;
         let may_publish = standing.publish && participant.holds_identity() && !participant.ticket.hidden;
         world.media.grant(participant.id, may_publish, participant.may_subscribe());
@@ -196,13 +196,26 @@ impl Room {
     pub fn set_room(&mut self, number: JoinNumber, wish: SettingsWish, world: &mut World) -> Result<Settings, Refusal> {
         self.check_host(number)?;
         let before = self.settings;
-        self.settings = before.with_wish(wish);
-        if self.settings != before {
+        if self.set_settings(wish, world) {
             self.audit("set_room", number, None);
-            self.follow_mode(before, world);
-            self.tell_those(|_| true, ServerMessage::RoomUpdated { options: self.settings.info() }, world);
+            self.tell_updated_room(world);
         }
         Ok(before)
+    }
+
+    /// `true`: something has changed, and is to be told.
+    pub(super) fn set_settings(&mut self, wish: SettingsWish, world: &mut World) -> bool {
+        let before = self.settings;
+        self.settings = before.with_wish(wish);
+        if self.settings != before {
+            self.follow_mode(before, world);
+        }
+        self.settings != before
+    }
+
+    pub(super) fn tell_updated_room(&self, world: &mut World) {
+        let (options, metadata) = (self.settings.info(), self.options.metadata.clone());
+        self.tell_those(|_| true, ServerMessage::RoomUpdated { options, metadata }, world);
     }
 
     /// Before someone is removed for good.
@@ -218,10 +231,15 @@ impl Room {
 
     pub fn unban(&mut self, number: JoinNumber, identity: &str, world: &mut World) -> Result<(), Refusal> {
         self.check_host(number)?;
+        self.lift_ban(identity, world)?;
+        self.audit("unban", number, Some(identity));
+        Ok(())
+    }
+
+    pub fn lift_ban(&mut self, identity: &str, world: &mut World) -> Result<(), Refusal> {
         if !self.bans.remove(identity) {
             return Err(Refusal::new(ErrorCode::NotFound, "this identity is not banned").of("identity"));
         }
-        self.audit("unban", number, Some(identity));
         self.tell_hosts(self.bans_message(), world);
         Ok(())
     }

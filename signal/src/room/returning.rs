@@ -96,6 +96,7 @@ impl Room {
         let own = self.people.get(&number)?;
         Some(Entered {
             room: self.name.clone(),
+            metadata: self.options.metadata.clone(),
             you: own.you(),
             participants: self.people().filter(|p| p.id != own.id && p.visible()).map(Participant::info).collect(),
             ice_servers: world.media.ice_servers(&own.ticket.identity).into_iter().map(IceServerInfo::from).collect(),
@@ -115,7 +116,7 @@ impl Room {
             boards: self.board_names(),
             audience: self.audience_count(),
             breakouts: None,
-            breakout: self.main.map(|(_, number)| number),
+            breakout: self.breakout(),
             waiting: if own.is_host() { self.waiting_info() } else { Vec::new() },
             bans: if own.is_host() { self.bans().cloned().collect() } else { Vec::new() },
         }

@@ -88,8 +88,9 @@ impl Room {
     pub fn moved_message(&self, number: JoinNumber) -> Option<ServerMessage> {
         let own = self.people.get(&number)?;
         Some(ServerMessage::Moved {
-            breakout: self.main.map(|(_, number)| number),
+            breakout: self.breakout(),
             name: self.name.clone(),
+            metadata: self.options.metadata.clone(),
             you: own.you(),
             participants: self.people().filter(|p| p.id != own.id && p.visible()).map(Participant::info).collect(),
             placed: super::returning::placed(own),

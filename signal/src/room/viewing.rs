@@ -3,7 +3,9 @@
 use super::{JoinNumber, Refusal, Room, World};
 use crate::media::{ParticipantId, Preferences, PublicationId, Quality};
 use crate::message::{ServerMessage, Wish, participant_text, publication_text};
+use crate::news::{News, What};
 use crate::people::{Subscription, preferences};
+use crate::quality::{Level, Report, Sample};
 
 /// Speakers that clients are told of. More than these nobody can follow.
 const SPEAKERS_MAX: usize = 16;
@@ -62,6 +64,29 @@ impl Room {
         if participant.estimate_bps.replace(estimate_bps) != Some(estimate_bps) && participant.listens() {
             world.tell(participant.id, ServerMessage::Estimate { estimate_bps });
         }
+    }
+
+    /// What a client measured. A level is news when two reports in a row say so: one bad moment is nobody's call.
+    pub fn handle_report(&mut self, number: JoinNumber, report: Report, world: &mut World) -> Result<(), Refusal> {
+        let Some(participant) = self.people.get(&number) else { return Ok(()) };
+        let sample = Sample::new(self.public_name(), participant, report);
+        let Some(participant) = self.people.get_mut(&number) else { return Ok(()) };
+        participant.sample = Some(Box::new(sample.clone()));
+        let scores = sample.score;
+        world.outputs.push(super::Output::Sample(Box::new(sample)));
+        let Some(level) = scores.all.map(Level::of) else { return Ok(()) };
+        if level == participant.level {
+            participant.level_differs = false;
+        } else if !std::mem::replace(&mut participant.level_differs, true) {
+            return Ok(());
+        } else {
+            (participant.level, participant.level_differs) = (level, false);
+            if let Some(participant) = self.people.get(&number) {
+                let news = News::of_participant(What::QualityChanged, self, participant);
+                world.report(News { quality: Some((level, scores)), ..news });
+            }
+        }
+        Ok(())
     }
 
     /// What a publisher need not send. It is told each time: its own change of mind may have come in between.

@@ -29,6 +29,7 @@ impl Room {
         if self.waiters.len() >= world.limits.room.waiting_max {
             return Err(Refusal::new(ErrorCode::Full, "the waiting room is full"));
         }
+        self.stay(world);
         self.waiters.push(waiter);
         self.tell_waiters(world);
         Ok(())
@@ -60,7 +61,7 @@ impl Room {
         }
     }
 
-    pub(super) fn waiting_info(&self) -> Vec<WaiterInfo> {
+    pub fn waiting_info(&self) -> Vec<WaiterInfo> {
         let info = |Waiter { id, ticket, since_unix_ms, .. }: &Waiter| WaiterInfo {
             participant: participant_text(*id),
             identity: ticket.identity.clone(),

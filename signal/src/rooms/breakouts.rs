@@ -6,7 +6,7 @@ use super::{Rooms, World, world};
 use crate::media::{Media, ParticipantId, RoomId};
 use crate::message::{Assign, BreakoutInfo, BreakoutRequest, BreakoutsInfo, ErrorCode, PersonInfo, ServerMessage};
 use crate::people::Participant;
-use crate::room::{JoinNumber, Newcomers, Output, Refusal, Room, Settings};
+use crate::room::{JoinNumber, Main, Newcomers, Output, Refusal, Room, Settings};
 use crate::time::Due;
 
 /// How long before the end people are warned.
@@ -79,6 +79,18 @@ impl Rooms {
         media: &dyn Media,
     ) -> Result<(), Refusal> {
         let main = self.main_for_host(by, "open_breakouts", media)?;
+        self.open_breakouts_of(main, names, assign, assignments, duration_s, media)
+    }
+
+    pub(super) fn open_breakouts_of(
+        &mut self,
+        main: RoomId,
+        names: Vec<String>,
+        assign: Assign,
+        assignments: &[(ParticipantId, usize)],
+        duration_s: u32,
+        media: &dyn Media,
+    ) -> Result<(), Refusal> {
         if self.breakouts.contains_key(&main) {
             return Err(Refusal::new(ErrorCode::Full, "breakouts are open already"));
         }
@@ -90,12 +102,14 @@ impl Rooms {
         if assignments.iter().any(|(id, breakout)| *breakout >= count || !is_here(id)) {
             return Err(Refusal::new(ErrorCode::NotFound, "no such participant or breakout").of("assignments"));
         }
-        let mode = self.rooms.get(&main).map(|room| room.settings.mode).unwrap_or_default();
+        let of = self.rooms.get(&main).ok_or_else(Refusal::no_room)?;
+        let (main_name, options, created_s) = (of.name.clone(), of.options.clone(), of.created_s);
+        let settings = Settings { mode: of.settings.mode, ..Settings::default() };
         let mut rooms = Vec::new();
         for (number, name) in names.into_iter().enumerate() {
             let id = RoomId((self.draw)());
-            let mut room = Room::new(id, name, Settings { mode, ..Settings::default() });
-            room.main = Some((main, number));
+            let mut room = Room::new(id, name, settings, options.clone(), created_s);
+            room.main = Some(Main { id: main, name: main_name.clone(), number });
             self.rooms.insert(id, room);
             rooms.push(id);
         }
@@ -153,7 +167,7 @@ impl Rooms {
     }
 
     /// Moves people, all at once, and tells everyone where everybody is.
-    fn switch(&mut self, main: RoomId, moves: &[(ParticipantId, Option<usize>)], media: &dyn Media) {
+    pub(super) fn switch(&mut self, main: RoomId, moves: &[(ParticipantId, Option<usize>)], media: &dyn Media) {
         let mut leaving: BTreeMap<RoomId, Vec<JoinNumber>> = BTreeMap::new();
         let mut targets: BTreeMap<ParticipantId, RoomId> = BTreeMap::new();
         for (id, breakout) in moves {
@@ -212,18 +226,12 @@ impl Rooms {
     }
 
     /// Everyone returns.
-    fn close_breakouts(&mut self, main: RoomId, media: &dyn Media) {
+    pub(super) fn close_breakouts(&mut self, main: RoomId, media: &dyn Media) {
         let Some(breakouts) = self.breakouts.get(&main) else { return };
         let inside = breakouts.rooms.iter().filter_map(|room| self.rooms.get(room)).flat_map(Room::people);
         let moves: Vec<(ParticipantId, Option<usize>)> = inside.map(|participant| (participant.id, None)).collect();
         self.switch(main, &moves, media);
-        let Some(rooms) = self.breakouts.get(&main).map(|breakouts| breakouts.rooms.clone()) else { return };
-        self.forget_breakouts(main);
-        for id in rooms {
-            if let Some(room) = self.rooms.remove(&id) {
-                room.forget_times(&mut world!(self, media));
-            }
-        }
+        self.remove_breakouts(main, media);
         let to = self.listeners(main);
         if !to.is_empty() {
             self.outputs.push(Output::Tell { to, message: ServerMessage::Breakouts { breakouts: None } });
@@ -243,9 +251,16 @@ impl Rooms {
         self.outputs.push(Output::Tell { to, message: ServerMessage::BreakoutsEnding { ends_in_ms } });
     }
 
-    pub(super) fn forget_breakouts(&mut self, main: RoomId) {
-        if let Some(due_ms) = self.breakouts.remove(&main).and_then(|breakouts| breakouts.due_ms) {
+    /// They are over. Nobody is in them.
+    pub(super) fn remove_breakouts(&mut self, main: RoomId, media: &dyn Media) {
+        let Some(Breakouts { rooms, due_ms, .. }) = self.breakouts.remove(&main) else { return };
+        if let Some(due_ms) = due_ms {
             self.deadlines.cancel(due_ms, Due::Breakouts(main));
+        }
+        for id in rooms {
+            if let Some(mut room) = self.rooms.remove(&id) {
+                room.forget_times(&mut world!(self, media));
+            }
         }
     }
 
@@ -288,7 +303,7 @@ impl Rooms {
     }
 
     pub(super) fn main_of(&self, room: RoomId) -> RoomId {
-        self.rooms.get(&room).and_then(|room| room.main).map_or(room, |(main, _)| main)
+        self.rooms.get(&room).and_then(|room| room.main.as_ref()).map_or(room, |main| main.id)
     }
 
     /// A main room and its breakouts.
@@ -297,11 +312,15 @@ impl Rooms {
         std::iter::once(main).chain(breakouts.iter().copied()).collect()
     }
 
+    pub(super) fn family_is_empty(&self, main: RoomId) -> bool {
+        self.family(main).into_iter().filter_map(|room| self.rooms.get(&room)).all(Room::is_empty)
+    }
+
     pub(super) fn family_len(&self, main: RoomId) -> usize {
         self.family(main).into_iter().filter_map(|room| self.rooms.get(&room)).map(Room::len).sum()
     }
 
-    fn listeners(&self, main: RoomId) -> Vec<ParticipantId> {
+    pub(super) fn listeners(&self, main: RoomId) -> Vec<ParticipantId> {
         let rooms = self.family(main).into_iter().filter_map(|room| self.rooms.get(&room));
         rooms.flat_map(Room::people).filter(|p| p.listens()).map(|p| p.id).collect()
     }
@@ -332,6 +351,6 @@ impl Rooms {
     }
 }
 
-fn none_open() -> Refusal {
+pub(super) fn none_open() -> Refusal {
     Refusal::new(ErrorCode::Over, "no breakouts are open")
 }

@@ -1,7 +1,7 @@
 //! Requests of hosts, as far as they reach beyond one room's table of people.
 
 use super::{Rooms, World};
-use crate::media::{Media, ParticipantId};
+use crate::media::{Media, ParticipantId, RoomId};
 use crate::message::{ErrorCode, LeaveReason, Moderation, Role};
 use crate::room::{JoinNumber, Refusal, Room};
 
@@ -73,11 +73,20 @@ impl Rooms {
             room.audit("end_room", number, None);
             Ok(room.id)
         })?;
-        let family = self.family(self.main_of(people)).into_iter().filter_map(|room| self.rooms.get(&room));
+        // Who asked goes last, after its reply.
+        self.empty_room(self.main_of(people), Some(by), media);
+        Ok(())
+    }
+
+    /// Everyone leaves, whoever waits too, except one; and the room ends with the last, however long it would have stayed. Returns how many left.
+    pub(super) fn empty_room(&mut self, main: RoomId, except: Option<ParticipantId>, media: &dyn Media) -> usize {
+        if let Some(room) = self.rooms.get_mut(&main) {
+            room.options.empty_timeout_s = 0;
+        }
+        let family = self.family(main).into_iter().filter_map(|room| self.rooms.get(&room));
         let inside = family.clone().flat_map(|room| room.people().map(|participant| participant.id));
         let people: Vec<ParticipantId> = inside.chain(family.flat_map(|room| room.waiters().map(|waiter| waiter.id))).collect();
-        // Who asked goes last, after its reply.
-        people.into_iter().filter(|whom| *whom != by).for_each(|whom| self.leave(whom, LeaveReason::RoomEnded, media));
-        Ok(())
+        let meant = people.into_iter().filter(|whom| Some(*whom) != except);
+        meant.map(|whom| self.leave(whom, LeaveReason::RoomEnded, media)).count()
     }
 }

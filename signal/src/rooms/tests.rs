@@ -6,6 +6,7 @@ mod breakouts;
 mod calls;
 mod data;
 mod moderation;
+mod news;
 mod players;
 mod random;
 mod returning;
@@ -89,7 +90,8 @@ impl World {
         let outputs = self.rooms.take_outputs();
         let to_whom = |output| match output {
             Output::Tell { to, message } | Output::Hint { to, message } if to.contains(&whom) => Some(message),
-            Output::Tell { .. } | Output::Hint { .. } | Output::Ended { .. } | Output::Record(_) => None,
+            Output::Tell { .. } | Output::Hint { .. } | Output::Ended { .. } => None,
+            Output::News(_) | Output::Record(_) | Output::Sample(_) => None,
         };
         outputs.into_iter().filter_map(to_whom).collect()
     }
@@ -140,7 +142,8 @@ fn everyone_hears_of_everyone() {
             Output::Tell { to: receivers, message: ServerMessage::Joined { entered, .. } } => {
                 *receivers == vec![to] && entered.participants.iter().any(|p| p.identity == identity)
             }
-            Output::Tell { .. } | Output::Hint { .. } | Output::Ended { .. } | Output::Record(_) => false,
+            Output::Tell { .. } | Output::Hint { .. } | Output::Ended { .. } => false,
+            Output::News(_) | Output::Record(_) | Output::Sample(_) => false,
         })
     };
     assert!(joined(ann, "bob") && joined(bob, "ann"));

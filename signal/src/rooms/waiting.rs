@@ -3,8 +3,9 @@
 use super::{Rooms, World, world};
 use crate::media::{Media, ParticipantId, RoomId};
 use crate::message::{ErrorCode, LeaveReason, ServerMessage};
+use crate::news::{News, What};
 use crate::people::{Entry, Participant, Ticket};
-use crate::room::{Output, Refusal, Room, Settings, Waiter};
+use crate::room::{Options, Output, Refusal, Room, Settings, Waiter};
 
 impl Rooms {
     /// Holds a caller in the waiting room, if it must wait.
@@ -23,7 +24,7 @@ impl Rooms {
         self.check_bounds(known, false)?;
         let room_id = known.unwrap_or_else(|| RoomId((self.draw)()));
         let id = ParticipantId((self.draw)());
-        self.open_room(room_id, &ticket.room);
+        self.open_room(room_id, &ticket.room, Options::default());
         let Some(room) = self.rooms.get_mut(&room_id) else { return Ok(None) };
         let old = room.waiters().find(|waiter| waiter.ticket.identity == ticket.identity).map(|waiter| waiter.id);
         let waiter = Waiter { id, ticket: ticket.clone(), auto_subscribe, since_unix_ms: self.now.unix_ms };
@@ -37,12 +38,14 @@ impl Rooms {
     }
 
     /// A room of this name is there from now on.
-    pub(super) fn open_room(&mut self, id: RoomId, name: &str) {
+    pub(super) fn open_room(&mut self, id: RoomId, name: &str, options: Options) {
         if self.rooms.contains_key(&id) {
             return;
         }
         let settings = Settings { waiting_room: self.limits.room.waiting_room, ..Settings::default() };
-        self.rooms.insert(id, Room::new(id, name.to_owned(), settings));
+        let room = Room::new(id, name.to_owned(), settings, options, self.now.unix_s());
+        self.outputs.push(Output::News(Box::new(News::of_room(What::RoomStarted, &room))));
+        self.rooms.insert(id, room);
         self.by_name.insert(name.to_owned(), id);
         self.tell_watchers(crate::message::RoomChange::Created, name, None);
     }

@@ -13,7 +13,7 @@
  *   stateChanged        { state }                                 see {@link Room#state}
  *   participantJoined   { participant }                           somebody else came in
  *   participantLeft     { participant, reason }
- *   participantUpdated  { participant }                           its media path is up
+ *   participantUpdated  { participant }                           its media path is up, or its name or metadata changed
  *   publicationStarted  { publication, participant }              somebody else publishes something
  *   publicationUpdated  { publication, participant }              source or name changed
  *   publicationEnded    { publication, participant }
@@ -30,9 +30,9 @@
  *   dataRefused         { error, topic }                          a message of ours went to nobody
  *   held                { you }                                   in the waiting room, until `admitted` or `closed`
  *   admitted            { }                                       out of the waiting room
- *   youUpdated          { you }                                   our role or permissions changed
+ *   youUpdated          { you }                                   our role, permissions or name changed
  *   unmuteAsked         { by, source }                            a host would like to hear or see us again; we decide
- *   roomUpdated         { options }                               locked, waiting_room, mode
+ *   roomUpdated         { options, metadata }                     locked, waiting_room, mode; what an operator wrote about the room
  *   waitingRoom         { waiting }                               to hosts: who waits
  *   bans                { identities }                            to hosts: who is banned
  *   chat                { message, participant }                  something was said; see {@link Room#chat}
@@ -52,6 +52,8 @@
  *   message             { message }                               every message of the server as it came, after it was acted on
  *   closed              { reason, message, error }                the call is over; `error` is null after `leave()`
  */
+
+import { report as reportQuality } from "./stats.js";
 
 /** @typedef {"camera" | "microphone" | "screen" | "screen_audio"} TrackSource */
 /** @typedef {"idle" | "signalling" | "joining" | "held" | "negotiating" | "waiting" | "connected" | "reconnecting" | "closed"} RoomState held: in the waiting room; waiting: for media */
@@ -331,6 +333,8 @@ export class Room extends EventTarget {
   you = null;
   /** What hosts decided: locked, waiting_room, mode ("call" or "webinar"). */
   options = { locked: false, waiting_room: false, mode: "call" };
+  /** What an operator or application wrote about the room. */
+  metadata = "";
   /** What was said, the oldest first, as far as it is known here. See {@link Room#chat}. */
   messages = [];
   /** Whose hands are raised, the first to raise one first: participant, identity, name. */
@@ -407,8 +411,9 @@ export class Room extends EventTarget {
    * @param {boolean} [options.data] have data channels for `sendData` (default true); without, its messages go over the WebSocket
    * @param {RTCConfiguration} [options.rtc] more for the RTCPeerConnection
    * @param {number} [options.timeout] milliseconds until media must flow (default 15,000)
+   * @param {boolean} [options.report] tell the server every five seconds how well we see and hear (default true)
    */
-  async connect(server, token, { tracks = [], autoSubscribe = true, room, relayOnly = false, dynacast = true, data = true, rtc = {}, timeout = 15_000 } = {}) {
+  async connect(server, token, { tracks = [], autoSubscribe = true, room, relayOnly = false, dynacast = true, data = true, rtc = {}, timeout = 15_000, report = true } = {}) {
     if (this.state !== "idle") throw new PointsmanError("closed", "a Room connects once; make a new one");
     this.#dynacast = dynacast;
     [this.#server, this.#token] = [server, token];
@@ -421,6 +426,7 @@ export class Room extends EventTarget {
       await this.#enter();
       if (this.you.can_publish) for (const options of tracks) this.#addLocal(options);
       await this.#begin();
+      if (report) reportQuality(this);
     } catch (error) {
       const told = this.#closed ?? error;
       this.#end("failed", told);
@@ -880,6 +886,10 @@ export class Room extends EventTarget {
       case "participant_left":
         return participant && this.#dropParticipant(participant, message.reason);
       case "participant_updated":
+        if (message.participant === this.you.id) {
+          this.you = { ...this.you, name: message.name };
+          return this.#tell("youUpdated", { you: this.you });
+        }
         if (!participant) return;
         participant.update(message);
         return this.#tell("participantUpdated", { participant });
@@ -942,7 +952,8 @@ export class Room extends EventTarget {
         return this.#tell("unmuteAsked", { by: this.participants.get(message.by) ?? null, source: message.source });
       case "room_updated":
         this.options = message.options;
-        return this.#tell("roomUpdated", { options: this.options });
+        this.metadata = message.metadata;
+        return this.#tell("roomUpdated", { options: this.options, metadata: this.metadata });
       case "waiting_room":
         this.waiting = message.waiting;
         return this.#tell("waitingRoom", { waiting: this.waiting });
@@ -1004,8 +1015,9 @@ export class Room extends EventTarget {
   }
 
   /** What `joined`, `admitted`, `resumed` and `moved` say of ourselves and the room. */
-  #takeState({ room, you, options, state, resume, data }) {
+  #takeState({ room, metadata, you, options, state, resume, data }) {
     this.name = room ?? this.name;
+    this.metadata = metadata;
     this.#dataLimits = { ...this.#dataLimits, ...data };
     this.you = you;
     this.options = options;

@@ -34,7 +34,7 @@ impl World {
         let outputs = self.rooms.take_outputs().into_iter();
         let messages = outputs.filter_map(|output| match output {
             Output::Tell { to, message } | Output::Hint { to, message } => Some((to, message)),
-            Output::Ended { .. } | Output::Record(_) => None,
+            Output::Ended { .. } | Output::News(_) | Output::Record(_) | Output::Sample(_) => None,
         });
         messages.filter(|(_, message)| matches!(message, ServerMessage::Data { .. } | ServerMessage::DataRefused { .. })).collect()
     }
@@ -138,13 +138,13 @@ fn the_server_speaks_for_itself_and_losses_are_told() {
     let (ann, bob) = (w.join("ann"), w.join("bob"));
     w.open_channels(bob, BOTH);
     w.rooms.take_outputs();
-    w.rooms.send_data("r", text(&[], true, "soon over"), &w.media).unwrap();
+    w.rooms.send_data("r", &text(&[], true, "soon over"), &w.media).unwrap();
     let [(to, ServerMessage::Data { participant: None, identity: None, text: Some(said), .. })] = &w.data_told()[..] else {
         panic!("data")
     };
     assert_eq!((to, said.as_str()), (&vec![ann], "soon over"));
     assert_eq!(w.media.take_data()[0].1.bytes, b"{\"participant\":null,\"identity\":null,\"topic\":\"t\"}\nsoon over");
-    let missing = w.rooms.send_data("q", text(&[], true, "x"), &w.media).map_err(|refusal| refusal.code);
+    let missing = w.rooms.send_data("q", &text(&[], true, "x"), &w.media).map_err(|refusal| refusal.code);
     assert_eq!(missing, Err(ErrorCode::NotFound));
 
     w.report(MediaEvent::DataLost { participant: bob, messages: 3 });

@@ -142,7 +142,7 @@ fn a_locked_room_lets_in_hosts_and_who_is_there_already() {
     w.join("ann");
     w.told(host);
     w.moderate(host, Moderation::SetRoom(SettingsWish { locked: Some(true), ..Default::default() }));
-    assert!(w.told(host).iter().any(|m| matches!(m, ServerMessage::RoomUpdated { options } if options.locked)));
+    assert!(w.told(host).iter().any(|m| matches!(m, ServerMessage::RoomUpdated { options, .. } if options.locked)));
     assert_eq!(w.rooms.join(ticket("eve"), true, &w.media).map_err(|r| r.code).unwrap_err(), ErrorCode::Locked);
     assert_eq!(w.rooms.join_publisher(ticket("cam"), CAMERA_AND_MICROPHONE, &w.media).map_err(|r| r.code).unwrap_err(), ErrorCode::Locked);
     w.join("ann");

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::viewing::WISH;
 use super::*;
 use crate::message::{Assign, BreakoutRequest, Mode, PermissionWish, Role, SettingsWish, Wish};
+use crate::room::{RoomWish, Which};
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -48,6 +49,11 @@ enum Act {
         whom: usize,
         breakout: Option<usize>,
     },
+    /// From outside.
+    Operate {
+        whom: u8,
+        how: u8,
+    },
     Pass {
         s: u8,
     },
@@ -84,6 +90,7 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => (0..16_usize).prop_map(|who| Act::Resumed { who }),
         4 => (0..16_usize, 0..18_u8).prop_map(|(whom, how)| Act::Moderate { whom, how }),
         2 => (0..16_usize, proptest::option::of(0..2_usize)).prop_map(|(whom, breakout)| Act::Move { whom, breakout }),
+        2 => (0..5_u8, 0..12_u8).prop_map(|(whom, how)| Act::Operate { whom, how }),
         1 => (0..40_u8).prop_map(|s| Act::Pass { s }),
     ]
 }
@@ -118,6 +125,7 @@ fn perform(w: &mut World, act: Act) {
             let Some(whom) = nth(w, whom) else { return };
             host_asks(w, Request::Breakout(BreakoutRequest::Move { participants: vec![whom], breakout }));
         }
+        Act::Operate { whom, how } => drop(operate(w, &format!("p{whom}"), how)),
         Act::Leave { who } => nth(w, who).into_iter().for_each(|who| w.leave(who)),
         Act::Died { who } => nth(w, who).into_iter().for_each(|participant| {
             w.rooms.handle_media_event(MediaEvent::Closed { participant, reason: "consent lost" }, &w.media);
@@ -130,6 +138,25 @@ fn host_asks(w: &mut World, request: Request) {
     if let Some(host) = hosts.min() {
         w.told(host);
         w.ask(host, request);
+    }
+}
+
+fn operate(w: &mut World, identity: &str, how: u8) -> Result<(), Refusal> {
+    let World { rooms, media } = w;
+    let stays = |empty_timeout_s| RoomWish { empty_timeout_s: Some(empty_timeout_s), ..RoomWish::default() };
+    match how {
+        0 => rooms.create("r", stays(20), media).map(drop),
+        1 => rooms.update("r", stays(0), media),
+        2 => rooms.update("r", stays(10), media),
+        3 => rooms.end_room("r", media).map(drop),
+        4 => rooms.remove("r", identity, false, media).map(drop),
+        5 => rooms.move_to("r", identity, Some(1), media).map(drop),
+        6 => rooms.begin_breakouts("r", vec!["a".into(), "b".into()], Assign::Even, 30, media),
+        7 => rooms.end_breakouts("r", media),
+        8 => rooms.place("r", identity, Some(Role::Viewer), PermissionWish::default(), media).map(drop),
+        9 => rooms.silence("r", identity, Which::default(), true, media).map(drop),
+        10 => rooms.admit_waiting("r", identity, media).map(drop),
+        _ => rooms.rename("r", identity, (Some("name"), None), media).map(drop),
     }
 }
 
@@ -180,7 +207,10 @@ fn check_room(w: &World, room: &Room) {
 /// The room's subscriptions are the media side's, m-line for m-line.
 fn check(w: &World) {
     assert_eq!(w.rooms.participants(), w.media.open_count());
-    assert_eq!(w.rooms.rooms() > 0, w.media.open_count() > 0 || !w.rooms.held.is_empty());
+    for room in w.rooms.all() {
+        assert_eq!(w.rooms.family_is_empty(room.id), room.is_lingering(), "an empty room waits for its end");
+    }
+    assert!(w.rooms.rooms.values().all(|room| room.main.as_ref().is_none_or(|main| w.rooms.family(main.id).contains(&room.id))));
     assert_eq!(w.rooms.by_resume.len(), w.rooms.rooms.values().flat_map(Room::people).filter(|p| p.calls()).count());
     for room in w.rooms.rooms.values() {
         check_room(w, room);
