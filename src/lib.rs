@@ -13,4 +13,5 @@ pub mod failure;
 pub mod load;
 pub mod logging;
 pub mod metrics;
+pub mod oidc;
 pub mod users;

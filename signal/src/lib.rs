@@ -31,6 +31,7 @@ pub mod token;
 mod whip;
 mod ws;
 
+pub use bucket::{Bucket, Pace};
 pub use config::{Config, RoomConfig};
 pub use message::{ChatInfo, DataContent, DataRequest};
 pub use problem::Problem;

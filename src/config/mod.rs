@@ -3,6 +3,7 @@
 //! Adding a key: a field in the `config.rs` of the part that needs it, one line in the walk below ([`Config::walk`]), and its
 //! documentation in `deploy/pointsman.example.toml` (a test compares the two).
 
+mod oidc;
 mod parts;
 mod problem;
 mod reader;
@@ -25,6 +26,7 @@ pub use secret::Secret;
 pub use values::{Network, PortRange, PublicIp};
 
 use crate::engine::EngineConfig;
+use crate::oidc::Config as Oidc;
 use crate::users::Database;
 
 use reader::Reader;
@@ -45,6 +47,8 @@ pub struct Config {
     pub sfu: pointsman_sfu::Config,
     pub turn: Turn,
     pub signal: pointsman_signal::Config,
+    /// Sign-in with a provider.
+    pub oidc: Oidc,
     /// API keys and their secrets, which sign tokens.
     pub keys: BTreeMap<String, Secret>,
     pub log: Log,
@@ -205,8 +209,10 @@ impl Config {
         })?;
         let mut loaded = Self::parse(&file, &text, base, environment)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let tls = &mut loaded.config.tls;
-        for file in [&mut tls.certificate, &mut tls.key, &mut tls.client_authorities].into_iter().flatten() {
+        let Self { tls, oidc, .. } = &mut loaded.config;
+        let of_tls = [&mut tls.certificate, &mut tls.key, &mut tls.client_authorities];
+        let of_oidc = [&mut oidc.client_secret_file, &mut oidc.authorities];
+        for file in of_tls.into_iter().chain(of_oidc).flatten() {
             // A relative path is meant from where the file stands: the working directory of a service is nowhere in particular.
             *file = folder.join(&*file);
         }
@@ -232,7 +238,7 @@ impl Config {
 
     /// Names every key. The structs are taken apart without `..`, so that a field without a key does not compile.
     fn walk(&mut self, reader: &mut Reader<'_>) {
-        let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, keys, log } = self;
+        let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, oidc, keys, log } = self;
         reader.section("", |top| top.set("public_ip", public_ip));
         reader.section("listen", |section| {
             let Listen { udp, tcp, tls, dtls, proxy, http, ctl } = listen;
@@ -270,6 +276,7 @@ impl Config {
         reader.section("turn", |section| parts::turn(section, turn));
         reader.section("signal", |section| parts::signal(section, signal));
         reader.section("whip", |section| parts::whip(section, &mut signal.whip));
+        reader.section("oidc", |section| oidc::walk(section, oidc));
         let mut named = realms::by_name(&turn.server.realms);
         reader.names("realms", &mut named);
         turn.server.realms = realms::list(named);
@@ -319,6 +326,7 @@ impl Config {
         if self.turn.database.statistics.as_ref().is_some_and(|database| !matches!(database, Database::Redis(_))) {
             reader.problem("turn", "statistics_redis", "`statistics_redis`: only a Redis is told of allocations");
         }
+        oidc::judge(self, reader);
         for (name, secret) in &self.keys {
             if secret.expose().len() < KEY_SECRET_LEN_MIN {
                 let what = format!("[keys] the secret of `{name}` is shorter than {KEY_SECRET_LEN_MIN} characters");

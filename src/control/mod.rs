@@ -36,6 +36,7 @@ use crate::config::Config;
 use crate::engine::{DtlsConfig, Engine, EngineConfig, EngineError, Event, Events, Mailboxes, TurnEvent};
 use crate::failure::Failure;
 use crate::metrics::{self, Finished, Held, Metrics, Reading};
+use crate::oidc::SignIn;
 use crate::users::{self as user_database, Database};
 
 use addresses::Addresses;
@@ -70,6 +71,7 @@ pub fn run(config: Config, role: Role) -> Result<(), Failure> {
     let addresses = Addresses::find(&config)?;
     let certificate = certificate(&config, &addresses.public, dev)?;
     let identity = DtlsIdentity::generate().map_err(|_| Failure::Other("cannot make a certificate for DTLS".to_owned()))?;
+    let sign_in = sign_in(&config)?;
     let listeners = listen::bind_all(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -90,7 +92,7 @@ pub fn run(config: Config, role: Role) -> Result<(), Failure> {
     let negotiations = Arc::new(negotiations(&config, &addresses, fingerprint, engine.mailboxes()));
     let signal = Signal::new(signal_config(&config, dev), Arc::clone(&negotiations) as Arc<dyn Media>);
     let finished = Arc::new(Finished::new(relay.as_ref().is_some_and(Alone::metrics_of_users)));
-    let server = Server { config: &config, dev, alone: relay, engine: &engine, signal, negotiations, certificate, finished };
+    let server = Server { config: &config, dev, alone: relay, engine: &engine, signal, sign_in, negotiations, certificate, finished };
     let ended = runtime.block_on(server.serve(events, listeners));
     engine.stop();
     runtime.shutdown_timeout(CLOSE_MAX);
@@ -156,6 +158,13 @@ fn signal_config(config: &Config, dev: bool) -> pointsman_signal::Config {
     pointsman_signal::Config { keys, dev_tokens: dev, ..config.signal.clone() }
 }
 
+/// `None` where no provider is configured.
+fn sign_in(config: &Config) -> Result<Option<SignIn>, Failure> {
+    let Some((key, secret)) = config.keys.first_key_value() else { return Ok(None) };
+    let keys = config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
+    SignIn::new(&config.oidc, config.sign_in_url(), keys, key, secret)
+}
+
 fn engine_failure(error: EngineError) -> Failure {
     match error {
         EngineError::AddressTaken(address) => {
@@ -176,6 +185,7 @@ struct Server<'a> {
     alone: Option<Alone>,
     engine: &'a Engine,
     signal: Signal,
+    sign_in: Option<SignIn>,
     negotiations: Arc<Negotiations<Mailboxes>>,
     certificate: Option<Arc<Certificate>>,
     /// Traffic of allocations that have ended.
@@ -228,6 +238,12 @@ impl Server<'_> {
         Ok(())
     }
 
+    /// What everyone reaches.
+    fn pages(&self) -> Router {
+        let sign_in = self.sign_in.as_ref().map(SignIn::router).unwrap_or_default();
+        self.signal.router().merge(sign_in)
+    }
+
     fn serving(&self, health: &Arc<Health>, counters: &Arc<Counters>, closing: watch::Receiver<bool>) -> Serving {
         let Config { http, tls, .. } = self.config;
         let streams = &self.config.engine.streams;
@@ -243,8 +259,8 @@ impl Server<'_> {
             Some(alone) => (operator.merge(alone::health_route()), api, alone.public_routes()),
             None => {
                 let api = api.merge(self.signal.api_router());
-                let internal = self.signal.router().merge(operator).merge(api.clone());
-                let public = if http.metrics_everywhere { internal.clone() } else { self.signal.router() };
+                let internal = self.pages().merge(operator).merge(api.clone());
+                let public = if http.metrics_everywhere { internal.clone() } else { self.pages() };
                 (internal, api, public)
             }
         };
