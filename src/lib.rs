@@ -13,5 +13,6 @@ pub mod failure;
 pub mod load;
 pub mod logging;
 pub mod metrics;
+pub mod oidc;
 pub mod store;
 pub mod users;

@@ -33,6 +33,7 @@ mod whip;
 mod ws;
 
 pub use api::{OPENAPI, api_addresses};
+pub use bucket::{Bucket, Pace};
 pub use config::{Config, RoomConfig};
 pub use message::{ChatInfo, DataContent, DataRequest};
 pub use problem::Problem;

@@ -49,6 +49,7 @@ const FILES: &[(&str, &str, &str)] = &page_files![
     SCRIPT "reactions.js",
     SCRIPT "ringing.js",
     SCRIPT "sharing.js",
+    SCRIPT "signin.js",
     SCRIPT "standing.js",
     SCRIPT "statistics.js",
     SCRIPT "tile.js",

@@ -9,6 +9,7 @@ use crate::config::{Config, Loaded};
 use crate::control::tls;
 use crate::coturn::{self, CommandLine, File, Host, Notice, Weight};
 use crate::failure::Failure;
+use crate::oidc;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -26,6 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => super::load(Some(&arguments.config), Config::default(), false)?,
     };
     tls::check_files(&loaded.config.tls).map_err(|error| Failure::Operator(error.to_string()))?;
+    oidc::check_files(&loaded.config.oidc)?;
     let text = loaded.to_toml();
     // A reader that closes the pipe early (`| head`) is no failure of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());

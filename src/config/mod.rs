@@ -3,6 +3,7 @@
 //! Adding a key: a field in the `config.rs` of the part that needs it, one line in the walk below ([`Config::walk`]), and its
 //! documentation in `deploy/pointsman.example.toml` (a test compares the two).
 
+mod oidc;
 mod parts;
 mod problem;
 mod reader;
@@ -26,6 +27,7 @@ pub use values::{Network, PortRange, PublicIp};
 
 use crate::control::webhooks;
 use crate::engine::EngineConfig;
+use crate::oidc::Config as Oidc;
 use crate::store;
 use crate::users::Database;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub signal: pointsman_signal::Config,
     pub webhooks: webhooks::Config,
     pub history: store::Config,
+    /// Sign-in with a provider.
+    pub oidc: Oidc,
     /// API keys and their secrets, which sign tokens.
     pub keys: BTreeMap<String, Secret>,
     pub log: Log,
@@ -213,9 +217,10 @@ impl Config {
         })?;
         let mut loaded = Self::parse(&file, &text, base, environment)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let tls = &mut loaded.config.tls;
-        let authorities = &mut loaded.config.webhooks.authorities;
-        for file in [&mut tls.certificate, &mut tls.key, &mut tls.client_authorities, authorities].into_iter().flatten() {
+        let Self { tls, webhooks, oidc, .. } = &mut loaded.config;
+        let of_tls = [&mut tls.certificate, &mut tls.key, &mut tls.client_authorities];
+        let of_others = [&mut webhooks.authorities, &mut oidc.client_secret_file, &mut oidc.authorities];
+        for file in of_tls.into_iter().chain(of_others).flatten() {
             // A relative path is meant from where the file stands: the working directory of a service is nowhere in particular.
             *file = folder.join(&*file);
         }
@@ -241,7 +246,7 @@ impl Config {
 
     /// Names every key. The structs are taken apart without `..`, so that a field without a key does not compile.
     fn walk(&mut self, reader: &mut Reader<'_>) {
-        let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, webhooks, history, keys, log } = self;
+        let Self { public_ip, listen, tls, http, engine, sfu, turn, signal, webhooks, history, oidc, keys, log } = self;
         reader.section("", |top| top.set("public_ip", public_ip));
         reader.section("listen", |section| {
             let Listen { udp, tcp, tls, dtls, proxy, http, ctl } = listen;
@@ -282,6 +287,7 @@ impl Config {
         reader.section("whip", |section| parts::whip(section, &mut signal.whip));
         reader.section("webhooks", |section| parts::webhooks(section, webhooks));
         reader.section("history", |section| parts::history(section, history));
+        reader.section("oidc", |section| oidc::walk(section, oidc));
         let mut named = realms::by_name(&turn.server.realms);
         reader.names("realms", &mut named);
         turn.server.realms = realms::list(named);
@@ -352,6 +358,7 @@ impl Config {
         if self.history.database.as_ref().is_some_and(|database| store::Store::kind_of(database).is_none()) {
             reader.problem("history", "database", "`database`: only SQLite and PostgreSQL keep history");
         }
+        oidc::judge(self, reader);
         for (name, secret) in &self.keys {
             if secret.expose().len() < KEY_SECRET_LEN_MIN {
                 let what = format!("[keys] the secret of `{name}` is shorter than {KEY_SECRET_LEN_MIN} characters");

@@ -101,6 +101,45 @@ fn errors_name_line_key_and_remedy() {
 }
 
 #[test]
+fn sign_in_settings_hold_together() {
+    const GOOD: &str = "[keys]\nAPIkey = \"secret of at least 32 characters, really\"\n[oidc]\nissuer = \"https://login.example.org\"\nclient_id = \"c\"\n";
+    let url = "url = \"https://calls.example.org\"\n";
+    assert_eq!(good(&format!("{GOOD}{url}")).sign_in_url().unwrap().as_str(), "https://calls.example.org");
+    let by_name =
+        good(&format!("{SMALLEST}{}", GOOD.split_once("really\"\n").unwrap().1).replace("[tls]", "[tls]\nhost = \"calls.example.org\""));
+    assert_eq!(by_name.sign_in_url().unwrap().as_str(), "https://calls.example.org:5349");
+    let address = "is not an address as \"https://login.example.org\" (http:// is for loopback hosts only)";
+    let table = [
+        (format!("{GOOD}"), "test.toml:4: [oidc] needs its `url`, where people reach this server".to_owned()),
+        (format!("{GOOD}url = \"https://x/calls\""), "test.toml:6: `url`: must have no path, as \"https://calls.example.org\"".to_owned()),
+        (
+            format!("{GOOD}url = \"http://x\""),
+            format!("test.toml:6: `url`: \"http://x\" {address}\ntest.toml:4: [oidc] needs its `url`, where people reach this server"),
+        ),
+        (format!("{GOOD}{url}scopes = [\"email\"]"), "test.toml:7: `scopes`: \"openid\" must be among them".to_owned()),
+        (
+            format!("{GOOD}{url}hosts = \"staff\""),
+            "test.toml:7: `hosts`: \"staff\" is not a claim and a value, as \"groups=admins\" or \"email=ann@example.org\"".to_owned(),
+        ),
+        (format!("{GOOD}{url}isuer = \"x\""), "test.toml:7: unknown key `isuer` in [oidc]; did you mean `issuer`?".to_owned()),
+        (format!("{GOOD}{url}client_secret = 7"), "test.toml:7: `client_secret`: the secret must be a string".to_owned()),
+        (format!("{GOOD}{url}").replace("client_id = \"c\"\n", ""), "test.toml:4: [oidc] has an `issuer` but no `client_id`".to_owned()),
+        (
+            format!("{GOOD}{url}").replace("issuer = \"https://login.example.org\"\n", ""),
+            "test.toml:4: [oidc] has a `client_id` but no `issuer`".to_owned(),
+        ),
+        (format!("{GOOD}{url}").replace("APIkey", "#"), "test.toml:4: `issuer`: there is no key in [keys] to sign tokens with".to_owned()),
+    ];
+    for (text, expected) in table {
+        let mut told: Vec<String> = wrong(&text).lines().map(str::to_owned).collect();
+        let mut expected: Vec<String> = expected.lines().map(str::to_owned).collect();
+        told.sort();
+        expected.sort();
+        assert_eq!(told, expected, "for {text}");
+    }
+}
+
+#[test]
 fn all_errors_are_told_at_once_in_the_order_of_lines() {
     let told = wrong("[engine]\nshrads = 2\nshards = \"two\"\n[turn]\nrealm = 5\n[nothing]\n");
     let lines: Vec<&str> = told.lines().map(|line| line.split_inclusive(": ").next().unwrap()).collect();

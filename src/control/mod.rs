@@ -42,6 +42,7 @@ use crate::config::Config;
 use crate::engine::{DtlsConfig, Engine, EngineConfig, EngineError, Event, Events, Mailboxes, TurnEvent};
 use crate::failure::Failure;
 use crate::metrics::{self, Finished, Held, Metrics, Reading};
+use crate::oidc::SignIn;
 use crate::users::{self as user_database, Database};
 
 use addresses::Addresses;
@@ -77,6 +78,7 @@ pub fn run(config: Config, role: Role) -> Result<(), Failure> {
     let addresses = Addresses::find(&config)?;
     let certificate = certificate(&config, &addresses.public, dev)?;
     let identity = DtlsIdentity::generate().map_err(|_| Failure::Other("cannot make a certificate for DTLS".to_owned()))?;
+    let sign_in = sign_in(&config)?;
     let listeners = listen::bind_all(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -104,8 +106,19 @@ pub fn run(config: Config, role: Role) -> Result<(), Failure> {
         Signal::observed(signal_config(&config, dev), Arc::clone(&negotiations) as Arc<dyn Media>, Arc::clone(&books) as Arc<dyn Observer>);
     books.set_rooms(signal.clone(), runtime.handle().clone());
     let finished = Arc::new(Finished::new(relay.as_ref().is_some_and(Alone::metrics_of_users)));
-    let server =
-        Server { config: &config, dev, alone: relay, engine: &engine, signal, negotiations, certificate, finished, counters, books };
+    let server = Server {
+        config: &config,
+        dev,
+        alone: relay,
+        engine: &engine,
+        signal,
+        sign_in,
+        negotiations,
+        certificate,
+        finished,
+        counters,
+        books,
+    };
     let ended = runtime.block_on(server.serve(events, listeners));
     engine.stop();
     runtime.shutdown_timeout(CLOSE_MAX);
@@ -174,6 +187,12 @@ fn signal_config(config: &Config, dev: bool) -> pointsman_signal::Config {
     pointsman_signal::Config { keys: keys(config), dev_tokens: dev, ..config.signal.clone() }
 }
 
+/// `None` where no provider is configured.
+fn sign_in(config: &Config) -> Result<Option<SignIn>, Failure> {
+    let Some((key, secret)) = config.keys.first_key_value() else { return Ok(None) };
+    SignIn::new(&config.oidc, config.sign_in_url(), keys(config), key, secret)
+}
+
 fn engine_failure(error: EngineError) -> Failure {
     match error {
         EngineError::AddressTaken(address) => {
@@ -194,6 +213,7 @@ struct Server<'a> {
     alone: Option<Alone>,
     engine: &'a Engine,
     signal: Signal,
+    sign_in: Option<SignIn>,
     negotiations: Arc<Negotiations<Mailboxes>>,
     certificate: Option<Arc<Certificate>>,
     /// Traffic of allocations that have ended.
@@ -250,6 +270,12 @@ impl Server<'_> {
         Ok(())
     }
 
+    /// What everyone reaches.
+    fn pages(&self) -> Router {
+        let sign_in = self.sign_in.as_ref().map(SignIn::router).unwrap_or_default();
+        self.signal.router().merge(sign_in)
+    }
+
     fn serving(&self, health: &Arc<Health>, counters: &Arc<Counters>, closing: watch::Receiver<bool>) -> Serving {
         let Config { http, tls, .. } = self.config;
         let streams = &self.config.engine.streams;
@@ -265,14 +291,14 @@ impl Server<'_> {
             Some(alone) => (operator.merge(alone::health_route()), api, alone.public_routes()),
             None => {
                 let api = api.merge(self.signal.api_router()).merge(history_api::router(self.books.store(), Arc::clone(&keys)));
-                let mut public = self.signal.router();
-                let pages = self.signal.admin_router();
-                let internal = public.clone().merge(operator.clone()).merge(api.clone()).merge(pages.clone());
+                let mut public = self.pages();
+                let dashboard = self.signal.admin_router();
+                let internal = public.clone().merge(operator.clone()).merge(api.clone()).merge(dashboard.clone());
                 if http.metrics_everywhere {
                     public = public.merge(operator);
                 }
                 if http.api_everywhere {
-                    public = public.merge(api.clone()).merge(pages);
+                    public = public.merge(api.clone()).merge(dashboard);
                 }
                 (internal, api, public)
             }

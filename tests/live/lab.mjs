@@ -44,8 +44,8 @@ function mint(claims) {
 }
 
 /** Starts the server with `args`, or with a production-like configuration on 10.78.0.1 and 127.0.0.1; `tcp` and `tls`: whether it listens there;
- *  `address`: one more that it has. */
-export async function server({ dev = false, shards = 2, turn = "", tcp = true, tls = true, address } = {}) {
+ *  `address`: one more that it has; `more`: sections of its configuration. */
+export async function server({ dev = false, shards = 2, turn = "", more = "", tcp = true, tls = true, address } = {}) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "pointsman-test-"));
   const log = path.join(dir, "server.log");
   let args = ["serve", "--dev"];
@@ -69,7 +69,7 @@ shards = ${shards}
 realm = "example.org"
 relay_ports = "50000-50999"
 shared_secret = "a secret that only this test knows"
-${turn}[keys]
+${turn}${more}[keys]
 testkey = "${SECRET}"
 `);
     args = ["serve", "--config", config];

@@ -21,6 +21,7 @@ import { Polls } from "/page/polls.js";
 import { Reactions } from "/page/reactions.js";
 import { Ringing } from "/page/ringing.js";
 import { Sharing } from "/page/sharing.js";
+import { SignIn } from "/page/signin.js";
 import { Statistics } from "/page/statistics.js";
 import { Doorbell, wait } from "/page/waiting.js";
 
@@ -40,6 +41,8 @@ const gallery = new Gallery($("gallery"), {
     $("view-button").querySelector("span").textContent = gallery.showsSpeaker ? "Gallery view" : "Speaker view";
   },
 });
+/** For who has no token, where the server has a provider. @type {SignIn | null} */
+let signIn = null;
 /** The call that is on, or about to be. @type {Call | null} */
 let call = null;
 /** What the page is made of while a call is on. */
@@ -68,6 +71,7 @@ function explain(error) {
 
 async function getToken(name, roomName) {
   if (token) return token;
+  if (signIn) return signIn.token(roomName);
   if (!dev) throw new Error("This server needs a link with a token. Ask whoever invited you.");
   tell("Asking for a token…", "busy");
   const response = await fetch("/dev/token", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ room: roomName, name, admin: $("host").checked }) });
@@ -81,6 +85,7 @@ const PROGRESS = { signalling: "Connecting…", joining: "Joining the room…", 
 async function join() {
   const name = $("name").value.trim();
   const roomName = $("room").value.trim();
+  if (roomName && signIn && !signIn.person) return signIn.begin(roomName);
   if (!name || !roomName || call) return;
   if (!$("name").readOnly) localStorage.setItem("name", name);
   $("join-button").disabled = true;
@@ -101,11 +106,11 @@ async function join() {
     console.warn(error);
     if (call === next) leaveCall(next.leaving ? "" : explain(error));
   } finally {
-    $("join-button").disabled = !canJoin();
+    $("join-button").disabled = !canJoin() && !signIn;
   }
 }
 
-const canJoin = () => Boolean(token || dev);
+const canJoin = () => Boolean(token || dev || signIn?.person);
 
 /** What happens to the call as a whole. */
 function follow(next) {
@@ -131,7 +136,7 @@ function enterCall() {
   document.body.dataset.view = "call";
   document.title = `${room.name} · Pointsman`;
   $("room-name").textContent = room.name;
-  if (dev && !token) history.replaceState(null, "", `/?room=${encodeURIComponent(room.name)}${$("host").checked ? "&host=1" : ""}`);
+  if (!token) history.replaceState(null, "", `/?room=${encodeURIComponent(room.name)}${dev && $("host").checked ? "&host=1" : ""}`);
   $("copy").hidden = Boolean(token);
   const boards = new Boards(call, { gallery });
   Object.assign(parts, { boards });
@@ -272,10 +277,13 @@ if (claims) {
   $("name").readOnly = true;
   if (!$("room").value) $("room").value = claims.video?.room ?? "";
 }
-if (!$("room").value && dev && !token) $("room").value = `${pick(WORDS[0])}-${pick(WORDS[1])}-${Math.floor(10 + Math.random() * 90)}`;
+if (!token && !dev) signIn = await SignIn.look();
+signIn?.show();
+if (!$("room").value && !token && (dev || signIn)) $("room").value = `${pick(WORDS[0])}-${pick(WORDS[1])}-${Math.floor(10 + Math.random() * 90)}`;
 $("host-field").hidden = !dev || Boolean(token);
 $("host").checked = dev && !token && (query.has("host") || !query.get("room"));
-$("footnote").textContent = dev && !token ? "Nothing is recorded. Everyone who knows the room can come in." : "Nothing is recorded.";
+const who = signIn ? "Whoever signs in and knows the room can come in." : dev && !token ? "Everyone who knows the room can come in." : "";
+$("footnote").textContent = `Nothing is recorded. ${who}`;
 if (claims?.video?.roomJoin && !claims.video.room) {
   $("join").dataset.presence = "";
   const presence = new Presence();
@@ -297,7 +305,10 @@ function readToken() {
   }
 }
 
-if (!canJoin()) {
+if (signIn && !canJoin()) {
+  $("join-button").focus();
+  devices.tell("The camera opens when you are signed in.");
+} else if (!canJoin()) {
   tell("This server needs a link with a token. Ask whoever invited you.", "error");
   $("join-button").disabled = true;
 } else if (query.get("join") === "1" && $("name").value && $("room").value) {

@@ -1,0 +1,5 @@
+mod fake;
+mod flow;
+mod id_tokens;
+mod people;
+mod sealed;
