@@ -231,6 +231,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_room_begins_again_with_what_was_said_to_it_last() {
+        let entry = |kind: &str, text: &str, more: &str| {
+            let body = format!(
+                r#"{{ "id": "ab", "from": "1", "identity": "ann", "name": "Ann", "to": null, "to_identity": null, "text": "{text}", "at_unix_ms": 1{more} }}"#
+            );
+            (0, History { at_ms: 1, room: "r".into(), kind: kind.into(), identity: "ann".into(), body })
+        };
+        // The newest first, as the store tells them.
+        let entries = vec![
+            entry("chat", "four", ""),
+            entry("chat", "in a breakout", r#", "breakout": "Red""#),
+            entry("poll", "no message", ""),
+            entry("private_chat", "three", ""),
+            (0, History { body: "not JSON".into(), ..entry("chat", "", "").1 }),
+            entry("chat", "two", ""),
+            entry("chat", "one", ""),
+        ];
+        let texts: Vec<String> = chat(entries, 3).into_iter().map(|message| message.text).collect();
+        assert_eq!(texts, ["two", "three", "four"]);
+    }
+
+    #[test]
     fn losses_are_shares() {
         assert_eq!((ppm(0, 0), ppm(0, 10), ppm(10, 0), ppm(1, 999)), (0, 0, 1_000_000, 1_000));
     }

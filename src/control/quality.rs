@@ -70,3 +70,27 @@ impl Counters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// With a round trip of 30 ms.
+    pub fn sample(all: Option<f64>, loss_downlink: Option<f64>) -> Sample {
+        Sample {
+            room: "r".into(),
+            identity: "ann".into(),
+            participant: "1".into(),
+            client: Default::default(),
+            score: Scores { all, ..Scores::default() },
+            rtt_ms: Some(30),
+            jitter_ms: None,
+            loss_uplink: None,
+            loss_downlink,
+            frozen: None,
+            estimate_bps: None,
+            inbound: Vec::new(),
+            outbound: Vec::new(),
+        }
+    }
+}

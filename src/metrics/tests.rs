@@ -28,6 +28,9 @@ fn snapshot(shard: u16) -> Snapshot {
 fn text() -> String {
     let counters = Arc::new(Counters::default());
     counters.count_drop(DropReason::NotTls);
+    for (score, loss) in [(Some(4.2), Some(0.002)), (Some(2.9), Some(0.2)), (None, None)] {
+        counters.quality.add(&crate::control::quality::tests::sample(score, loss));
+    }
     let open = counters.open(ListenerKind::Tls);
     let finished = Arc::new(Finished::new(true));
     let traffic = Traffic { packets_to_peers: 3, bytes_to_peers: 300, packets_to_client: 2, bytes_to_client: 20 };
@@ -62,6 +65,12 @@ fn names_and_labels_are_those_that_are_promised() {
         "pointsman_turn_granted_bytes_per_second 64000",
         "pointsman_control_drops_total{reason=\"not_tls\"} 1",
         "pointsman_control_connections{listener=\"tls\"} 1",
+        "pointsman_quality_score_count{of=\"all\"} 2",
+        "pointsman_quality_score_bucket{le=\"3.0\",of=\"all\"} 1",
+        "pointsman_quality_score_count{of=\"pictures\"} 0",
+        "pointsman_quality_lost_ratio_bucket{le=\"0.01\",way=\"downlink\"} 1",
+        "pointsman_quality_round_trip_seconds_sum 0.09",
+        "pointsman_quality_frozen_ratio_count 0",
         concat!("pointsman_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
     ] {
         assert!(lines.contains(&expected), "{expected} is not in:\n{text}");

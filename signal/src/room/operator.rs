@@ -26,6 +26,19 @@ pub struct Options {
 }
 
 impl Options {
+    pub fn apply(&mut self, wish: &RoomWish) {
+        let RoomWish { metadata, participants_max, empty_timeout_s, settings: _ } = wish;
+        if let Some(metadata) = metadata {
+            self.metadata.clone_from(metadata);
+        }
+        if let Some(max) = participants_max {
+            self.participants_max = Some(*max).filter(|max| *max > 0);
+        }
+        if let Some(empty_timeout_s) = empty_timeout_s {
+            self.empty_timeout_s = *empty_timeout_s;
+        }
+    }
+
     /// How many may be in the room, where no room may have more than `any`.
     pub fn bound(&self, any: usize) -> usize {
         self.participants_max.map_or(any, |own| own.min(any))
@@ -42,19 +55,10 @@ pub struct Which {
 impl Room {
     /// Changes what is decided about the room, and tells everyone what concerns them. Breakouts have settings of their own.
     pub fn update(&mut self, wish: &RoomWish, world: &mut World) {
-        let RoomWish { metadata, participants_max, empty_timeout_s, settings } = wish;
-        if let Some(max) = participants_max {
-            self.options.participants_max = Some(*max).filter(|max| *max > 0);
-        }
-        if let Some(empty_timeout_s) = empty_timeout_s {
-            self.options.empty_timeout_s = *empty_timeout_s;
-        }
-        let mut is_news = self.main.is_none() && self.set_settings(*settings, world);
-        if let Some(metadata) = metadata.as_ref().filter(|metadata| **metadata != self.options.metadata) {
-            self.options.metadata.clone_from(metadata);
-            is_news = true;
-        }
-        if is_news {
+        let is_new = wish.metadata.as_ref().is_some_and(|metadata| *metadata != self.options.metadata);
+        self.options.apply(wish);
+        let is_set = self.main.is_none() && self.set_settings(wish.settings, world);
+        if is_new || is_set {
             self.tell_updated_room(world);
         }
     }

@@ -17,7 +17,8 @@ impl Rooms {
         if self.rooms() >= self.limits.rooms_max {
             return Err(Refusal::new(ErrorCode::Full, "the server has no room for another room"));
         }
-        let options = Options { empty_timeout_s: self.limits.empty_timeout_s, ..Options::default() };
+        let mut options = Options { empty_timeout_s: self.limits.empty_timeout_s, ..Options::default() };
+        options.apply(&wish);
         let id = RoomId((self.draw)());
         self.open_room(id, name, options);
         self.update(name, wish, media).map(|()| true)
@@ -72,7 +73,7 @@ impl Rooms {
 
     /// Another name or other metadata. Returns how many are of this identity.
     pub fn rename(&mut self, name: &str, identity: &str, to: (Option<&str>, Option<&str>), media: &dyn Media) -> Result<usize, Refusal> {
-        self.to_people(name, media, |room, world| Ok(room.rename(identity, to.0, to.1, world)))
+        self.on_people(name, media, |room, world| Ok(room.rename(identity, to.0, to.1, world)))
     }
 
     /// What people may do from now on, as a host would decide it.
@@ -84,7 +85,7 @@ impl Rooms {
         wish: PermissionWish,
         media: &dyn Media,
     ) -> Result<usize, Refusal> {
-        self.to_people(name, media, |room, world| room.place(identity, role, wish, world))
+        self.on_people(name, media, |room, world| room.place(identity, role, wish, world))
     }
 
     /// Stops (or lets pass again) the packets of an identity's publications. Returns how many are meant.
@@ -184,7 +185,7 @@ impl Rooms {
     }
 
     /// Whoever is meant may be in any of the rooms; it is an error when nobody is.
-    fn to_people(
+    fn on_people(
         &mut self,
         name: &str,
         media: &dyn Media,

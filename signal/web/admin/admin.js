@@ -23,16 +23,18 @@ function say(text) {
   banner.hidden = !text;
 }
 
+const isActedOn = (element) => element?.tagName === "BUTTON" || (element?.tagName === "SELECT" && !element.id);
+
 /** Draws anew, and leaves the keyboard, the typing and the scrolling where they were. */
 function draw(view) {
   const focused = document.activeElement;
   const id = main.contains(focused) ? focused.id : "";
   const caret = id && focused.selectionStart;
   const open = main.contains(focused) && !id;
-  // Somebody is between two buttons of a table: it stays until they leave.
-  if (open && focused !== main && focused.tagName === "BUTTON") return;
+  // Somebody is at a button or a list of a table: it stays until they leave.
+  if (open && isActedOn(focused)) return;
   const again = (ask = true, problem) => {
-    if (document.activeElement?.tagName === "BUTTON") document.activeElement.blur();
+    if (isActedOn(document.activeElement)) document.activeElement.blur();
     if (ask) refresh(problem);
     else draw(view);
   };

@@ -24,7 +24,7 @@ const clock = (at_s, span) =>
 function ticks(min, max) {
   const rough = (max - min || 1) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power;
+  const step = [1, 2, 5, 10].find((factor) => factor * power >= rough) * power;
   const all = [];
   for (let at = Math.ceil(min / step) * step; at <= max + step * 0.01; at += step) all.push(Number(at.toPrecision(6)));
   return all;

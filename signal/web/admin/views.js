@@ -239,7 +239,7 @@ function roomView({ room, quality, history }, again) {
     const silenced = one.publications.some(({ muted_by_server }) => muted_by_server);
     return [
       el("span", {}, one.name || one.identity, one.hidden ? el("span", { class: "tag" }, "hidden") : null, room.speakers.includes(one.id) ? el("span", { class: "tag live" }, "speaks") : null),
-      badge(one.quality?.score.all), { call: "call", whip: "WHIP", whep: "WHEP" }[one.door], one.reconnecting ? "reconnecting" : one.connected ? since(one.joined_s) : "no media yet",
+      badge(one.quality?.score.all), { call: "call", whip: "WHIP", whep: "WHEP" }[one.door], one.reconnecting ? "reconnecting" : one.connected ? since(one.joined_s).replaceAll(" ", "\u00a0") : "no media yet",
       el("span", { class: "acts" }, roles(room, one, act), places(room, one, act)),
       one.publications.map(({ source, muted }) => `${source.replace("_", " ")}${muted ? " (muted)" : ""}`).join(", ") || "nothing",
       rate(one.estimate_bps), ms(one.quality?.rtt_ms), percent(one.quality?.loss_uplink), percent(one.quality?.loss_downlink),
@@ -251,8 +251,8 @@ function roomView({ room, quality, history }, again) {
   return [
     el("p", {}, el("a", { href: "#rooms" }, "← All rooms")),
     el("div", { class: "title" }, el("h1", {}, room.name), el("span", { class: "acts" },
-      el("button", { type: "button", "aria-pressed": String(room.locked), onclick: () => act(api.change(room.name, { locked: !room.locked })) }, room.locked ? "Unlock" : "Lock"),
-      el("button", { type: "button", "aria-pressed": String(room.waiting_room), onclick: () => act(api.change(room.name, { waiting_room: !room.waiting_room })) }, room.waiting_room ? "No waiting room" : "Waiting room"), confirmed("End room", "Really end it for all?", () => act(api.endRoom(room.name).then(() => { location.hash = "#rooms"; }))))),
+      el("button", { type: "button", class: "small", "aria-pressed": String(room.locked), onclick: () => act(api.change(room.name, { locked: !room.locked })) }, "Lock"),
+      el("button", { type: "button", class: "small", "aria-pressed": String(room.waiting_room), onclick: () => act(api.change(room.name, { waiting_room: !room.waiting_room })) }, "Waiting room"), confirmed("End room", "Really end it for all?", () => act(api.endRoom(room.name).then(() => { location.hash = "#rooms"; }))))),
     el("dl", { class: "tiles" }, tile("People", count(room.participants.length), room.participants_max === null ? null : `of ${count(room.participants_max)}`), tile("Open for", since(room.created_s)), tile("Speak", count(room.speakers.length))),
     panel("People", table(["Name", "Score", "By", "For", "As", "Sends", "Toward them", "Round trip", "Lost to us", "Lost to them", "With", ""], room.participants.map(person), "Nobody is in it.")),
     room.waiting.length || room.waiting_room ? waitingPanel(room, act) : null,

@@ -62,6 +62,32 @@ async fn history_comes_in_pages_and_as_lines() {
     assert_eq!(bodies, (0..2_500).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
+/// A host of the room reads no more of it than the room's people could.
+#[tokio::test]
+async fn what_one_said_to_another_is_for_operators_alone() {
+    let store = Store::new(&Database::Sqlite(":memory:".into())).unwrap();
+    store.migrate().await.unwrap();
+    let said = |kind: &str| {
+        let (room, kind, identity, body) = ("board".into(), kind.into(), "ann".into(), "{}".into());
+        Entry::History(History { at_ms: 1, room, kind, identity, body })
+    };
+    store.write(&[said("chat"), said("private_chat"), said("poll")]).await.unwrap();
+    let router = router(Some(store), keys());
+    let kinds = async |path: &str, token: &str| {
+        let (_, _, page) = ask(&router, "GET", path, token).await;
+        let page = value(&page);
+        page["entries"].as_array().unwrap().iter().map(|row| row["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (host, operator, room) = (token("board", true), token("", true), "/api/v1/history?room=board");
+    assert_eq!(kinds(room, &host).await, ["chat", "poll"]);
+    assert_eq!(kinds(&format!("{room}&newest=true&limit=2"), &operator).await, ["poll", "private_chat"]);
+    assert!(kinds(&format!("{room}&kind=private_chat"), &host).await.is_empty());
+    let (_, _, lines) = ask(&router, "GET", "/api/v1/history/export?room=board", &host).await;
+    assert_eq!(lines.lines().count(), 2);
+    // What they may not read they may have forgotten.
+    assert_eq!(value(&ask(&router, "DELETE", room, &host).await.2), json!({ "deleted": 3 }));
+}
+
 #[tokio::test]
 async fn what_is_named_is_deleted_and_nothing_else() {
     let router = filled().await;

@@ -68,7 +68,7 @@ fn whoever_is_replaced_leaves_and_the_room_goes_on() {
 #[test]
 fn an_operators_room_begins_and_ends_once() {
     let mut w = World::new();
-    let change = RoomWish { empty_timeout_s: Some(10), ..RoomWish::default() };
+    let change = RoomWish { empty_timeout_s: Some(10), metadata: Some("agenda".into()), ..RoomWish::default() };
     assert!(w.rooms.create("r", change.clone(), &w.media).unwrap());
     assert!(!w.rooms.create("r", change, &w.media).unwrap());
     let ann = w.join("ann");
@@ -76,7 +76,8 @@ fn an_operators_room_begins_and_ends_once() {
     w.leave(ann);
     w.pass(9_999);
     let (started, joined, left) = (of(What::RoomStarted, ""), of(What::ParticipantJoined, "ann"), of(What::ParticipantLeft, "ann"));
-    assert_eq!(words(&news(&mut w)), [started, joined, left]);
+    let begun = news(&mut w);
+    assert_eq!((words(&begun), begun[0].room.metadata.as_str()), (vec![started, joined, left], "agenda"));
     w.pass(1);
     w.pass(1);
     assert_eq!(words(&news(&mut w)), [of(What::RoomEnded, "")]);
