@@ -110,7 +110,7 @@ fn sign_in_settings_hold_together() {
     assert_eq!(by_name.sign_in_url().unwrap().as_str(), "https://calls.example.org:5349");
     let address = "is not an address as \"https://login.example.org\" (http:// is for loopback hosts only)";
     let table = [
-        (format!("{GOOD}"), "test.toml:4: [oidc] needs its `url`, where people reach this server".to_owned()),
+        (GOOD.to_owned(), "test.toml:4: [oidc] needs its `url`, where people reach this server".to_owned()),
         (format!("{GOOD}url = \"https://x/calls\""), "test.toml:6: `url`: must have no path, as \"https://calls.example.org\"".to_owned()),
         (
             format!("{GOOD}url = \"http://x\""),

@@ -106,7 +106,7 @@ fn key_sets_are_read_as_far_as_they_are_understood() {
     for_encryption["use"] = "enc".into();
     let mut of_another_algorithm = signer.jwk();
     of_another_algorithm["alg"] = "ES384".into();
-    let odd = vec![
+    let odd = [
         json!(7),
         json!({}),
         json!({ "kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA" }),
