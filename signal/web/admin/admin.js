@@ -133,9 +133,20 @@ addEventListener("resize", () => {
 });
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 
+/** A token without typing one: from the development mode, or for an administrator who is signed in with the provider. */
+async function mintedToken() {
+  if (document.documentElement.dataset.dev === "true") return api.devToken().catch(() => null);
+  const person = await api.person();
+  find("provider").hidden = !person;
+  if (!person?.signed_in) return null;
+  const minted = await api.providerToken();
+  if (!minted) status(`${person.name ?? "You"} may not run this server.`, true);
+  return minted;
+}
+
 if (api.token.get()) signedIn();
-else if (document.documentElement.dataset.dev === "true") {
-  const minted = await api.devToken().catch(() => null);
+else {
+  const minted = await mintedToken();
   if (minted) await tryToken(minted);
   else find("token").focus();
-} else find("token").focus();
+}

@@ -75,6 +75,18 @@ export async function metrics() {
   });
 }
 
+/** Who is signed in with the provider; null where the server has none. */
+export async function person() {
+  const response = await fetch("/oidc/me").catch(() => null);
+  return response?.ok ? response.json() : null;
+}
+
+/** A token for whoever is signed in with the provider, if they run the server. */
+export async function providerToken() {
+  const response = await fetch("/oidc/operator");
+  return response.ok ? (await response.json()).token : null;
+}
+
 /** In development mode the server mints a token for whoever sits at it. */
 export async function devToken() {
   const response = await fetch("/dev/operator", { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
