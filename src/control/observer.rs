@@ -222,8 +222,8 @@ impl Passed {
 
 /// Lost of passed and lost, in millionths.
 fn ppm(lost: u64, passed: u64) -> u32 {
-    let all = lost + passed;
-    if all == 0 { 0 } else { u32::try_from(lost.saturating_mul(1_000_000) / all).unwrap_or(1_000_000) }
+    let share = lost.saturating_mul(1_000_000).checked_div(lost + passed);
+    share.map_or(0, |share| u32::try_from(share).unwrap_or(1_000_000))
 }
 
 #[cfg(test)]
