@@ -25,7 +25,7 @@ async fn filled() -> Router {
     let store = Store::new(&Database::Sqlite(":memory:".into())).unwrap();
     store.migrate().await.unwrap();
     let chat = |n: u64| {
-        let (room, identity) = (if n % 2 == 0 { "board" } else { "hall" }.to_owned(), "ann".to_owned());
+        let (room, identity) = (if n.is_multiple_of(2) { "board" } else { "hall" }.to_owned(), "ann".to_owned());
         Entry::History(History { at_ms: n * 1_000, room, kind: "chat".into(), identity, body: format!("{{\"text\":\"{n}\"}}") })
     };
     let mut entries: Vec<Entry> = (0..2_500).map(chat).collect();
