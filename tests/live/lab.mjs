@@ -1,11 +1,12 @@
 // What every browser test stands on: a Pointsman of its own, browsers with made-up cameras, and questions to ask of a call.
 //
 // tests/run starts node inside a network namespace that has `lo` and 10.78.0.1, so ports are free and nothing leaves it.
-import { execFileSync, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import crypto from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import puppeteer from "puppeteer-core";
 import { chromium as playwright } from "playwright-core";
 
@@ -108,31 +109,49 @@ export function withoutUdp() {
   return () => execFileSync("nft", ["delete", "table", "inet", "pointsman_test"]);
 }
 
-/** A network namespace behind a link whose rate can be set: `near` is our address on it, `space` its name, `rate(kbit)` limits what goes into it. */
-export function behindLink() {
+/**
+ * A network namespace behind a link: `near` is our address on it, `space` its name. What goes into it passes a queue of 200 ms at the link's rate, as a home
+ * router's, then the delay, then the loss. Its devices carry no link layer: packets count as IP does.
+ */
+export async function behindLink() {
   const own = execFileSync("ip", ["netns", "identify", String(process.pid)], { encoding: "utf8" }).trim();
   if (!own) throw new Error("this test must not run outside of a network namespace");
   const [space, near, far] = [`${own}far`, "10.79.0.1", "10.79.0.2"];
   const ip = (...args) => execFileSync("ip", args);
+  const wire = spawn("/usr/bin/python3", [new URL("delay.py", import.meta.url).pathname, "near", "far"], { stdio: ["pipe", "pipe", "inherit"] });
+  // It must not wait for the browsers' processors.
+  os.setPriority(wire.pid, -15);
+  await new Promise((ready, failed) => wire.stdout.once("data", ready).once("end", () => failed(new Error("no wire: is there /dev/net/tun?"))));
   ip("netns", "add", space);
-  ip("link", "add", "near", "type", "veth", "peer", "name", "far", "netns", space);
+  ip("link", "set", "far", "netns", space);
   ip("addr", "add", `${near}/24`, "dev", "near");
   ip("link", "set", "near", "up");
-  for (const args of [["link", "set", "lo", "up"], ["addr", "add", `${far}/24`, "dev", "far"], ["link", "set", "far", "up"], ["route", "add", "default", "via", near]]) ip("-n", space, ...args);
-  let verb = "add";
+  for (const args of [["link", "set", "lo", "up"], ["addr", "add", `${far}/24`, "dev", "far"], ["link", "set", "far", "up"], ["route", "add", "default", "dev", "far"]]) ip("-n", space, ...args);
+  let kbit;
   return {
     near,
     space,
-    /** A queue of 200 ms, as a home router's. */
-    rate(kbit) {
-      execFileSync("tc", ["qdisc", verb, "dev", "near", "root", "tbf", "rate", `${kbit}kbit`, "burst", "4kb", "latency", "200ms"]);
-      verb = "change";
+    rate(to) {
+      execFileSync("tc", ["qdisc", kbit ? "change" : "add", "dev", "near", "root", "tbf", "rate", `${to}kbit`, "burst", "4kb", "latency", "200ms"]);
+      kbit = to;
     },
-    /** Drops so many per cent of what goes into it. */
+    /** How long what is in the queue now needs to leave it, in milliseconds. */
+    async queue() {
+      const { stdout } = await promisify(execFile)("tc", ["-s", "-j", "qdisc", "show", "dev", "near"]);
+      return (JSON.parse(stdout)[0].backlog * 8) / kbit;
+    },
+    /** Milliseconds: there, give or take so much, and back. */
+    delay({ there = 0, jitter = 0, back = 0 }) {
+      wire.stdin.write(`${there} ${jitter} ${back}\n`);
+    },
+    /** Loses so many per cent of what comes out of it: there, since what goes in may be trains of many packets. */
     loss(percent) {
-      execFileSync("nft", ["-f", "-"], { input: `table inet pointsman_loss { chain out { type filter hook output priority 0; oifname "near" numgen random mod 100 < ${percent} counter drop; }; }\n` });
+      const chain = `table inet pointsman_loss { chain in { type filter hook input priority 0; iifname "far" numgen random mod 100 < ${percent} counter drop; }; }\n`;
+      execFileSync("ip", ["netns", "exec", space, "nft", "-f", "-"], { input: `table inet pointsman_loss\ndelete table inet pointsman_loss\n${percent ? chain : ""}` });
     },
-    close() {
+    async close() {
+      wire.stdin.end();
+      await until("the wire is gone", 5_000, () => wire.exitCode !== null);
       ip("netns", "del", space);
     },
   };
