@@ -123,7 +123,7 @@ impl Facts {
         }
         let payload = self.payload.of(packet);
         let info = format(self.codec).read(payload, self.marker).map_err(|_| DropReason::PayloadMalformed)?;
-        self.entry = info.is_entry();
+        self.entry = info.is_entry() && !self.is_hidden_entry(packet);
         self.picture_id = info.picture_id;
         self.tl0_index = info.tl0_index;
         self.frame = match self.carried.dependency_descriptor {
@@ -135,6 +135,13 @@ impl Facts {
             self.frame.switching = self.frame.present;
         }
         Ok(())
+    }
+
+    /// An encoder of H.264 that is asked for a keyframe of one simulcast stream begins all of them anew. Of the others the dependency
+    /// descriptor goes on as if nothing were, and so does who goes by it: it would wait for the frames before.
+    fn is_hidden_entry(&self, packet: &[u8]) -> bool {
+        let descriptor = self.carried.dependency_descriptor;
+        matches!(self.codec, Codec::H264 { .. }) && !descriptor.is_none() && !dependency_descriptor::brings_structure(descriptor.of(packet))
     }
 
     /// Tells the picture size of each spatial layer that a keyframe's first packet names. AV1's own header has the largest alone.

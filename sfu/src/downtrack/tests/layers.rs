@@ -517,6 +517,34 @@ fn pictures_of_h264_that_nothing_refers_to_are_a_temporal_layer() {
 }
 
 #[test]
+fn a_picture_of_h264_that_its_descriptor_calls_no_keyframe_is_none_to_switch_at() {
+    let mut desk = Desk::new(Codec::H264 { profile_idc: 0x42, profile_iop: 0xE0, packetization_mode: 1 });
+    let (key, delta) = (av1(0, 0, true).descriptor, av1(1, 1, false).descriptor);
+    let idr = |stream: u8, timestamp: u32, descriptor: &[u8]| Sent {
+        stream,
+        timestamp,
+        marker: true,
+        payload: vec![0x65, 0x88, 0x84],
+        descriptor: descriptor.to_vec(),
+    };
+    desk.downtrack.set_target(Some(LayerId::HIGHEST));
+    desk.turn(&[idr(0, 0, &key), idr(1, 0, &delta)]);
+    assert_eq!((desk.take().len(), desk.downtrack.current()), (1, Some(LayerId::new(0, 0))));
+    desk.pass(66);
+    desk.turn(&[idr(0, 6000, &delta), idr(1, 6000, &delta)]);
+    assert_eq!(
+        (desk.take().len(), desk.downtrack.current()),
+        (1 + 1, Some(LayerId::new(0, 0))),
+        "who goes by descriptors could not follow"
+    );
+    assert!(desk.asked.contains(&1), "a keyframe is asked for");
+    desk.pass(66);
+    desk.turn(&[idr(0, 12_000, &delta), idr(1, 12_000, &key)]);
+    desk.take();
+    assert_eq!(desk.downtrack.current(), Some(LayerId::new(1, 0)));
+}
+
+#[test]
 fn layers_of_av1_have_the_sizes_that_its_structure_names() {
     let mut desk = Desk::new(Codec::Av1 { profile: 0 });
     desk.turn(&[av1(0, 0, true), av1(1, 3, false)]);
