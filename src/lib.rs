@@ -14,5 +14,6 @@ pub mod load;
 pub mod logging;
 pub mod metrics;
 pub mod oidc;
+mod outbound;
 pub mod store;
 pub mod users;

@@ -241,8 +241,11 @@ impl Estimator {
         self.conclude(now_us, &told);
     }
 
-    /// What the client tells about packets stream by stream, put into the order in which they left.
+    /// What the client tells about packets stream by stream, put into the order in which they left. Nothing where that was not negotiated.
     pub fn congestion(&mut self, now: Instant, feedback: &CongestionFeedback<'_>) {
+        if self.reports.capacity() == 0 {
+            return;
+        }
         let now_us = self.micros(now);
         let mut reports = std::mem::take(&mut self.reports);
         reports.clear();

@@ -5,10 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pointsman_signal::token::{Claims, Keys, VideoGrant};
 use serde::de::DeserializeOwned;
+use ureq::tls::RootCerts;
 
 use crate::config::Config;
 use crate::control::turn_api::{Page, Quotas, Row};
 use crate::failure::Failure;
+use crate::outbound;
 
 mod rooms;
 #[cfg(test)]
@@ -166,9 +168,7 @@ impl Server {
             }
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| Failure::Other("the clock stands before 1970".to_owned()))?;
-        // A process has one default provider; a second call changes nothing.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
+        let agent = outbound::agent(TIMEOUT, RootCerts::WebPki).build();
         Ok(Self { agent: agent.into(), url, token: token(config, arguments.key.as_deref(), now.as_secs())? })
     }
 

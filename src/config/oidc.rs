@@ -1,11 +1,8 @@
 //! `[oidc]`: its keys, and what no single one of them can tell.
 
-use toml::Spanned;
-use toml::de::DeValue;
-
 use super::Config;
 use super::reader::{Reader, Section};
-use super::setting::{Setting, Wrong, quote, wrong_type};
+use super::setting::string_setting;
 use crate::oidc::{self, Rule, WebAddress};
 
 pub(super) fn walk(section: &mut Section<'_, '_>, oidc: &mut oidc::Config) {
@@ -90,40 +87,10 @@ impl Config {
     }
 }
 
-impl Setting for WebAddress {
-    fn takes() -> String {
-        "an address as \"https://login.example.org\" (http:// is for loopback hosts only)".to_owned()
-    }
-
-    fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
-        let DeValue::String(text) = value.get_ref() else { return Err(wrong_type::<Self>(value)) };
-        Self::from_text(text).map_err(|why| Wrong { span: value.span(), why })
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| format!("{text:?} is not {}", Self::takes()))
-    }
-
-    fn show(&self) -> Option<String> {
-        Some(quote(self.as_str()))
-    }
-}
-
-impl Setting for Rule {
-    fn takes() -> String {
-        "a claim and a value, as \"groups=admins\" or \"email=ann@example.org\"".to_owned()
-    }
-
-    fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
-        let DeValue::String(text) = value.get_ref() else { return Err(wrong_type::<Self>(value)) };
-        Self::from_text(text).map_err(|why| Wrong { span: value.span(), why })
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| format!("{text:?} is not {}", Self::takes()))
-    }
-
-    fn show(&self) -> Option<String> {
-        Some(quote(&self.to_string()))
-    }
-}
+string_setting!(
+    WebAddress,
+    "an address as \"https://login.example.org\" (http:// is for loopback hosts only)",
+    |text| text.parse().ok(),
+    |address| address.as_str().to_owned()
+);
+string_setting!(Rule, "a claim and a value, as \"groups=admins\" or \"email=ann@example.org\"", |text| text.parse().ok(), Rule::to_string);

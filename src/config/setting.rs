@@ -57,24 +57,31 @@ fn clip(text: &str) -> String {
 /// Declares a [`Setting`] that is written as a string.
 macro_rules! string_setting {
     ($type:ty, $takes:expr, $parse:expr, $show:expr) => {
-        impl Setting for $type {
+        impl $crate::config::setting::Setting for $type {
             fn takes() -> String {
                 $takes.to_owned()
             }
-            fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
-                let DeValue::String(text) = value.get_ref() else { return Err(wrong_type::<Self>(value)) };
-                Self::from_text(text).map_err(|why| Wrong { span: value.span(), why })
+            fn from_toml(value: &toml::Spanned<toml::de::DeValue<'_>>) -> Result<Self, $crate::config::setting::Wrong> {
+                let toml::de::DeValue::String(text) = value.get_ref() else {
+                    return Err($crate::config::setting::wrong_type::<Self>(value));
+                };
+                Self::from_text(text).map_err(|why| $crate::config::setting::Wrong { span: value.span(), why })
             }
             fn from_text(text: &str) -> Result<Self, String> {
                 let parse: fn(&str) -> Option<Self> = $parse;
-                parse(text).ok_or_else(|| takes::<Self>(&format!("{:?}", clip(text))))
+                parse(text).ok_or_else(|| $crate::config::setting::refusal::<Self>(text))
             }
             fn show(&self) -> Option<String> {
                 let show: fn(&Self) -> String = $show;
-                Some(quote(&show(self)))
+                Some($crate::config::setting::quote(&show(self)))
             }
         }
     };
+}
+pub(super) use string_setting;
+
+pub(super) fn refusal<T: Setting>(text: &str) -> String {
+    takes::<T>(&format!("{:?}", clip(text)))
 }
 
 /// A TOML basic string. Rust's escapes of control characters differ from TOML's, so they are written out.

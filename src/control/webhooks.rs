@@ -17,11 +17,10 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pointsman_signal::token::Keys;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::RootCerts;
 
 use crate::failure::Failure;
+use crate::outbound;
 
 pub mod event;
 #[cfg(test)]
@@ -96,9 +95,8 @@ impl Webhooks {
             let key = config.key.as_deref().or(keys.first());
             let key =
                 key.ok_or_else(|| Failure::Operator("[webhooks] has `urls`, but there is no key in [keys] to sign with".to_owned()))?;
-            let roots = roots(config)?;
-            // A process has one default provider; a second call changes nothing.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let roots = outbound::authorities(config.authorities.as_deref());
+            let roots = roots.map_err(|why| Failure::Operator(format!("[webhooks] {why}")))?;
             for (number, url) in config.urls.iter().take(URLS_MAX).enumerate() {
                 let (to_target, queue) = sync_channel(config.queue_max.max(1));
                 let target = Target::new(config, url, key, keys.clone(), roots.clone(), Arc::clone(counters));
@@ -129,18 +127,6 @@ impl Webhooks {
     }
 }
 
-fn roots(config: &Config) -> Result<RootCerts, Failure> {
-    let Some(file) = &config.authorities else { return Ok(RootCerts::WebPki) };
-    let unreadable = |error: &dyn std::fmt::Display| Failure::Operator(format!("[webhooks] `authorities`: {}: {error}", file.display()));
-    let text = std::fs::read(file).map_err(|error| unreadable(&error))?;
-    let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(&error))?;
-    if certificates.is_empty() {
-        return Err(unreadable(&"holds no certificate"));
-    }
-    let certificates: Vec<_> = certificates.iter().map(|der| ureq::tls::Certificate::from_der(der.as_ref()).to_owned()).collect();
-    Ok(RootCerts::new_with_certs(&certificates))
-}
-
 /// One URL.
 struct Target {
     agent: ureq::Agent,
@@ -164,15 +150,7 @@ enum Failed {
 
 impl Target {
     fn new(config: &Config, url: &str, key: &str, keys: Keys, roots: RootCerts, counters: Arc<Counters>) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(config.timeout))
-            .http_status_as_error(false)
-            // A redirect would carry our signature to where the operator did not send it.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
-            .user_agent(concat!("pointsman/", env!("CARGO_PKG_VERSION")))
-            .build();
+        let agent = outbound::agent(config.timeout, roots).build();
         let (retry_first, retry) = (config.retry_first, config.retry);
         Self { agent: agent.into(), url: url.to_owned(), shown: shown(url), key: key.to_owned(), keys, retry_first, retry, counters }
     }
@@ -226,7 +204,7 @@ impl Target {
         let hash = STANDARD.encode(digest::digest(&digest::SHA256, body.as_bytes()));
         let token = self.keys.sign_body(&self.key, &hash, now.as_secs()).map_err(|error| Failed::Refused(error.to_string()))?;
         let request = self.agent.post(&self.url).header("content-type", "application/webhook+json").header("authorization", token);
-        let response = request.send(body).map_err(|error| Failed::Now(reason(&error)))?;
+        let response = request.send(body).map_err(|error| Failed::Now(outbound::reason(&error)))?;
         let status = response.status();
         match status.as_u16() {
             200..=299 => Ok(()),
@@ -235,18 +213,6 @@ impl Target {
             300..=499 => Err(Failed::Refused(format!("status {status}"))),
             _ => Err(Failed::Now(format!("status {status}"))),
         }
-    }
-}
-
-/// What went wrong, without the URL, which may hold a secret.
-fn reason(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
-        ureq::Error::Io(error) => error.to_string(),
-        ureq::Error::HostNotFound => "the host is not found".to_owned(),
-        ureq::Error::ConnectionFailed => "no connection".to_owned(),
-        ureq::Error::Rustls(error) => format!("TLS: {error}"),
-        _ => "the request failed".to_owned(), // the library's enum grows
     }
 }
 

@@ -111,21 +111,26 @@ pub fn backlog(server: &Server, transmit: &mut Transmit, relayed: &SocketAddr) -
     server.client_behind(relayed).map_or(0, |client| transmit.streams.backlog(&client))
 }
 
-/// Media that another shard has for a client whose relay is here.
-pub fn deliver(now: Now, server: &mut Server, transmit: &mut Transmit, path: &FiveTuple, datagram: &[u8]) {
-    let Some(slot) = transmit.framed_slot(datagram.len()) else { return };
-    slot.copy_from_slice(datagram);
-    frame(now, server, transmit, path, datagram.len());
+/// Media that another shard has for a client whose relay is here. Says which client that is.
+pub fn deliver(now: Now, server: &mut Server, transmit: &mut Transmit, path: &FiveTuple, datagram: &[u8]) -> Option<FiveTuple> {
+    transmit.framed_slot(datagram.len())?.copy_from_slice(datagram);
+    frame(now, server, transmit, path, datagram.len())
 }
 
-/// The last framed slot holds `len` bytes of media for the client behind `path.remote`.
-fn frame(now: Now, server: &mut Server, transmit: &mut Transmit, path: &FiveTuple, len: usize) {
+/// The last framed slot holds `len` bytes of media for the client behind `path.remote`. Says which that is, if they go to it.
+fn frame(now: Now, server: &mut Server, transmit: &mut Transmit, path: &FiveTuple, len: usize) -> Option<FiveTuple> {
     match server.handle_media_datagram(now, path.remote, path.local, len) {
-        Verdict::ToClient { client, header } => transmit.commit_framed(&client, &header, len, 0),
-        Verdict::Indication { client, padding } => transmit.commit_framed(&client, server.scratch(), len, padding),
+        Verdict::ToClient { client, header } => {
+            transmit.commit_framed(&client, &header, len, 0);
+            Some(client)
+        }
+        Verdict::Indication { client, padding } => {
+            transmit.commit_framed(&client, server.scratch(), len, padding);
+            Some(client)
+        }
         // Counted by the server.
-        Verdict::Drop(_) | Verdict::Handled => {}
+        Verdict::Drop(_) | Verdict::Handled => None,
         // Nothing of these comes of media.
-        Verdict::ToPeer { .. } | Verdict::ToMedia { .. } | Verdict::Reply { .. } | Verdict::ReplyFrom { .. } | Verdict::Wait { .. } => {}
+        Verdict::ToPeer { .. } | Verdict::ToMedia { .. } | Verdict::Reply { .. } | Verdict::ReplyFrom { .. } | Verdict::Wait { .. } => None,
     }
 }

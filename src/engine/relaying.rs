@@ -110,10 +110,10 @@ impl Relaying {
         around: &mut Surroundings<'_>,
     ) {
         let path = self.path(relayed, media);
-        if self.server.client_behind(&relayed).is_some_and(|client| matches!(client.protocol, Protocol::Tcp | Protocol::Tls)) {
+        let client = deliver(now, &mut self.server, around.transmit, &path, datagram);
+        if client.is_some_and(|client| matches!(client.protocol, Protocol::Tcp | Protocol::Tls)) {
             self.backlogs.heard(relayed, from);
         }
-        deliver(now, &mut self.server, around.transmit, &path, datagram);
         self.drain(now, around);
     }
 

@@ -8,7 +8,6 @@ use super::{BudgetConfig, Way};
 pub struct Policy {
     /// Spatial layers by which pictures are smaller because of loss.
     pub loss_steps: u8,
-    loss_changed: Option<Instant>,
     lossy_since: Option<Instant>,
     calm_since: Option<Instant>,
     /// No pictures at all.
@@ -32,16 +31,11 @@ impl Policy {
         let taken = f32::from(self.loss_steps);
         since(&mut self.lossy_since, now, loss > bound * (taken + 1.0));
         since(&mut self.calm_since, now, loss < bound * (taken - 0.5));
-        if self.loss_steps < LOSS_STEPS_MAX
-            && lasts(self.lossy_since, now, config.loss_hold)
-            && self.loss_changed.is_none_or(|changed| now.saturating_duration_since(changed) >= config.loss_hold)
-        {
+        if self.loss_steps < LOSS_STEPS_MAX && lasts(self.lossy_since, now, config.loss_hold) {
             self.loss_steps += 1;
-            self.loss_changed = Some(now);
             self.lossy_since = None;
         } else if self.loss_steps > 0 && lasts(self.calm_since, now, config.loss_restore) {
             self.loss_steps -= 1;
-            self.loss_changed = Some(now);
             self.calm_since = Some(now);
         }
     }
